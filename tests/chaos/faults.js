@@ -78,6 +78,37 @@ const FAULTS = {
     },
 };
 
+/* The endpoint of a webhook dies, or answers nothing that is good for it. */
+const ENDPOINT_FAULTS = {
+    async 'kill -9 of the endpoint'({ hearing: { hook } }, downMs) {
+        await hook.kill();
+        await sleep(downMs);
+        await hook.start();
+    },
+    async 'the endpoint answers 500'({ hearing: { hook } }, downMs) {
+        hook.answers('refuse');
+        await sleep(downMs * 2);
+        hook.answers('accept');
+    },
+    async 'the endpoint does not answer'({ hearing: { hook } }, downMs) {
+        hook.answers('deaf');
+        await sleep(downMs * 2);
+        hook.answers('accept');
+    },
+    async 'kill -9 of Herald and the endpoint'(world, downMs) {
+        await Promise.all([world.herald.kill(), world.hearing.hook.kill()]);
+        await bringBack(world, world.herald);
+        await sleep(downMs / 2);
+        await world.hearing.hook.start();
+    },
+    async 'kill -9 of Herald, Redis and the endpoint'(world, downMs) {
+        await Promise.all([world.herald.kill(), world.redis.kill(), world.hearing.hook.kill()]);
+        await sleep(downMs / 4);
+        await Promise.all([world.redis.start(), world.hearing.hook.start()]);
+        await bringBack(world, world.herald);
+    },
+};
+
 for (const [name, choose] of Object.entries(UPGRADE_DEATHS)) {
     FAULTS[name] = async (world, downMs) => {
         await waitWhole(world.herald);
@@ -88,18 +119,18 @@ for (const [name, choose] of Object.entries(UPGRADE_DEATHS)) {
     };
 }
 
-function faultsOf(kind, binary) {
+function faultsOf(kind, { herald: { binary }, hearing }) {
     const hasUpgrades = canUpgrade(binary);
-    return Object.keys(FAULTS).filter((name) => (kind === 'redis' || !name.includes('Redis') && !name.includes('both'))
+    return Object.keys({ ...FAULTS, ...(hearing === undefined ? {} : ENDPOINT_FAULTS) }).filter((name) => (kind === 'redis' || !name.includes('Redis') && !name.includes('both'))
         && (hasUpgrades || !name.includes('upgrade')));
 }
 
 /* Each kind of fault comes once before any comes again, so that a short run has seen them all. */
 async function runFaults(world, { kind, only, endMs }) {
     const random = world.random.branch('faults');
-    const names = faultsOf(kind, world.herald.binary).filter((name) => name.includes(only));
+    const names = faultsOf(kind, world).filter((name) => name.includes(only));
     if (names.length === 0) {
-        throw new Error(`no fault is called ${only}: ${faultsOf(kind, world.herald.binary).join(', ')}`);
+        throw new Error(`no fault is called ${only}: ${faultsOf(kind, world).join(', ')}`);
     }
     let bag = [];
     while (Date.now() < endMs) {
@@ -111,7 +142,7 @@ async function runFaults(world, { kind, only, endMs }) {
         const downMs = random.between(50, 1700);
         world.note(`${name} (${downMs})`);
         world.count(name);
-        await FAULTS[name](world, downMs);
+        await (FAULTS[name] ?? ENDPOINT_FAULTS[name])(world, downMs);
     }
     await waitUntil('everything is up again', () => world.herald.waitReady(2000).then(() => true), 30000);
 }

@@ -13,6 +13,7 @@
 const { execFileSync, fork, spawnSync } = require('node:child_process');
 const fs = require('node:fs');
 const path = require('node:path');
+const { Hearing, hasEvents } = require('./events/hearing');
 const { Random } = require('./random');
 const { runFaults } = require('./fleet/faults');
 const { bytesInUse, tellingHeap } = require('./fleet/heap');
@@ -82,6 +83,7 @@ class World {
         this.canCut = process.env.FLEET_NAMESPACE !== undefined;
         this.parts = []; /* the processes of readers and publishers */
         this.asked = 0;
+        this.faults = []; /* sentences: what backends must never hear */
     }
 
     note(text) {
@@ -152,6 +154,27 @@ function environmentOf(scope, isAhead) {
     return tellingHeap(scope, env);
 }
 
+/* Speakers and backends, which ask any node (events/); not where the program has no events. */
+async function prepareHearing(world, scope) {
+    world.forNodes = { args: [], files: {} };
+    if (hasEvents(scope.binary)) {
+        const { random, faults } = world;
+        const target = () => random.pick(world.nodes);
+        world.hearing = new Hearing({ random: random.branch('hearing'), note: (text) => world.note(text), isOver: false, target,
+            follow: (_, promise) => promise }, (sentence) => faults.push(sentence));
+        world.forNodes = await world.hearing.prepare(scope);
+    }
+}
+
+/* When every reader is back but those who are blocked. */
+async function judgeHearing(world) {
+    const users = range(world.users).map((n) => `u${n}`);
+    const online = new Set(users.filter((userId) => !world.blocked.includes(userId)));
+    world.hearing.world.isOver = true;
+    await world.hearing.finishSpeaking();
+    return world.hearing.judge(online, world.blocked);
+}
+
 async function startNodes(world, scope, options) {
     world.nEnded = 0;
     world.nNoticed = 0; /* sessions that ended because their node was replaced in place */
@@ -165,9 +188,14 @@ async function startNodes(world, scope, options) {
         }
         const env = environmentOf(scope, n === options.nodes - 1);
         const cwd = scope.tempDir();
-        fs.chownSync(cwd, world.canCut ? uid : process.getuid(), process.getgid());
+        const owner = world.canCut ? uid : process.getuid();
+        for (const [name, text] of Object.entries(world.forNodes.files)) {
+            fs.writeFileSync(path.join(cwd, name), text, { mode: 0o600 });
+            fs.chownSync(path.join(cwd, name), owner, process.getgid());
+        }
+        fs.chownSync(cwd, owner, process.getgid());
         const node = await startNode(scope, n, { store: world.store.url, cwd, env, ...user,
-            args: ['--drain-time', '2s', ...(options.store === 'standalone' ? [] : ['--redis-wait-replicas', options.wait])] });
+            args: ['--drain-time', '2s', ...world.forNodes.args, ...(options.store === 'standalone' ? [] : ['--redis-wait-replicas', options.wait])] });
         Object.assign(node, { uid, address });
         watchNode(world, node);
         world.nodes.push(node);
@@ -192,7 +220,7 @@ async function subscriptionsInRedis(world) {
     let count = 0;
     for (const primary of await world.store.primaries()) {
         const channels = await primary.call('PUBSUB', 'SHARDCHANNELS', 'herald:{*');
-        count += channels.filter((channel) => channel !== 'herald:{%}').length;
+        count += channels.filter((channel) => !channel.startsWith('herald:{%')).length;
     }
     return count;
 }
@@ -259,8 +287,9 @@ async function settle(world) {
         judged = await world.ask('crowd.js', { what: 'judge', blocked: world.blocked, blockedMs: world.blockedMs }, 120000);
         return sumOf(judged, 'nMissing') === 0;
     }, 90000).catch((error) => world.note(error.message));
+    const heard = world.hearing && await judgeHearing(world);
     await sleep(Math.max(SETTLE_MS, world.blockedMs + 60000 - Date.now()));
-    return { presses, judged };
+    return { presses, judged, heard };
 }
 
 async function lookAtAll(world) {
@@ -278,7 +307,7 @@ const isAsBefore = (world, { connections, open, subscribed, users, fds, inUse })
     connections === open && subscribed === users && fds <= world.before.fds + 5 && inUse <= mostInUse(world);
 
 /* [holds, the invariant, what was counted] */
-async function checkInvariants(world, { presses, judged }) {
+async function checkInvariants(world, { presses, judged, heard }) {
     const { before } = world;
     let after;
     await waitUntil('all is as it was', async () => {
@@ -303,6 +332,8 @@ async function checkInvariants(world, { presses, judged }) {
         [after.fds <= before.fds * 1.1 + 5, 'every descriptor is back', `${before.fds} before, ${after.fds} after`],
         [after.inUse <= mostInUse(world), 'memory in use is within 10 % of the start, or 2 MiB a node', `${mib(before.inUse)} before, ${
             mib(after.inUse)} after; resident ${mib(before.resident)}, ${mib(after.resident)}`],
+        ...(heard === undefined ? [] : [[world.faults.length === 0, 'every backend has read what was accepted, and knows who is there',
+            Object.entries(heard).map(([name, what]) => `${name} ${what}`).join(', ')]]),
     ];
 }
 
@@ -319,12 +350,14 @@ function printFigures(world, { presses, judged }) {
         list(sum(presses, 'refusals'))}`);
     console.log(`sessions: ${sumOf(judged, 'opened')}; closed with: ${list(sum(judged, 'closes'))}`);
     [...presses, ...judged].flatMap(({ faults, missing = [] }) => [...faults, ...missing.map((text) => `lost: ${text}`)])
-        .slice(0, 20).forEach((text) => console.log(`     ${text}`));
+        .concat(world.faults).slice(0, 20).forEach((text) => console.log(`     ${text}`));
 }
 
 async function run(world, scope, options) {
     world.store = await startStore(scope, options.store);
+    await prepareHearing(world, scope);
     await startNodes(world, scope, options);
+    world.hearing?.start();
     await startLoad(world, scope, options);
     world.note(`${world.total} readers of ${world.users} users are open at ${options.nodes} nodes${
         world.canCut ? '' : '; no node can be cut off here'}`);

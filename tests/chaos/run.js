@@ -5,7 +5,8 @@
  * replaced by another process that takes its connections over, and clients come, go and die. At the end everything is up, every user reads what is left, and the judge looks at the ledger: what
  * was accepted arrived, or left in a way that it can have left and that those who know numbers were told of; nothing came
  * to another user or was numbered twice; each session's numbers rose without a silent hole; nothing was acknowledged that
- * nobody had; and the inboxes are empty.
+ * nobody had; and the inboxes are empty. Meanwhile clients talk to backends that pull or have a webhook, and each of these
+ * has to read all that was accepted, and to hear the truth of who is online (events/).
  *
  * The seed decides who pushes what to whom, who lives how long and what fails when. When each thing meets another is up
  * to the machine: a seed repeats the schedule, not the run. The seconds are shared by the stores, two thirds to Redis.
@@ -16,6 +17,8 @@ const fs = require('node:fs');
 const path = require('node:path');
 const { Lane } = require('./producers');
 const { Seat, lastClients } = require('./clients');
+const { Hearing, hasEvents } = require('./events/hearing');
+const { blindSpots } = require('./events/mutations');
 const { Judge } = require('./judge');
 const { Ledger } = require('./ledger');
 const { Random } = require('./random');
@@ -25,10 +28,11 @@ const { Scope, Skip, range, waitUntil, within } = require('./tools');
 const USERS = 140; /* 60 of them have two seats */
 const SEATS = 200;
 const LANES = 12;
-const SETTLE_MS = 60000; /* all that comes after the faults, and what keeps a hung run from going on */
+const SETTLE_MS = 150000; /* all that comes after the faults, and what keeps a hung run from going on */
 const NEVER_IN_AN_UPGRADE = [1001, 1006, 1011, 1012, 1013, 'end'];
 const HERALD_ARGS = ['--inbox-max', '1000000', '--inbox-max-bytes', '1GiB', '--session-max-bytes', '64KiB',
     '--ping-interval', '1s', '--silence-timeout', '3s'];
+const OFFLINE_ARGS = ['--offline-after', '1s']; /* the places of clients are empty for less, and now and then for more */
 
 function parseArguments(args) {
     const options = {
@@ -72,6 +76,11 @@ class World {
         console.log(`     ${((Date.now() - this.beginMs) / 1000).toFixed(1).padStart(6)} s  ${text}`);
     }
 
+    /* Whom backends ask. */
+    target() {
+        return this.herald;
+    }
+
     follow(name, promise) {
         this.running.add(name);
         return promise.finally(() => this.running.delete(name));
@@ -86,6 +95,12 @@ class World {
             this.ledger.fault(`${client.session.name} ended (${code}, ${client.error ?? 'no error'}) while Herald was replaced, at ${
                 new Date(now).toISOString()}; it was begun ${now - client.session.openedMs} ms before, and ${
                 client.openedMs === undefined ? 'never open' : `open for ${now - client.openedMs} ms`}`);
+        }
+    }
+
+    seesSpeakerEnd(speaker, client, code) {
+        if (this.isUpgrading && speaker.isEnding !== client && !this.isOver && NEVER_IN_AN_UPGRADE.includes(code)) {
+            this.ledger.fault(`a session of ${speaker.userId} ended (${code}) while Herald was replaced`);
         }
     }
 
@@ -105,7 +120,13 @@ async function startAll(world, scope) {
     if (world.kind === 'redis') {
         world.redis = await (await scope.redis()).start();
     }
-    world.herald = await scope.herald({ store: world.redis?.url ?? 'file', args: HERALD_ARGS });
+    const more = { args: [] };
+    if (hasEvents(scope.binary)) {
+        world.hearing = new Hearing(world, (sentence) => world.ledger.fault(sentence));
+        Object.assign(more, await world.hearing.prepare(scope));
+        more.args = [...more.args, ...OFFLINE_ARGS];
+    }
+    world.herald = await scope.herald({ ...more, store: world.redis?.url ?? 'file', args: [...HERALD_ARGS, ...more.args] });
 }
 
 /* Users whose every client acknowledges by id. */
@@ -122,6 +143,7 @@ async function settle(world, seats) {
     const clients = lastClients(world, seats);
     try {
         await Promise.all(clients.map((client) => client.opened));
+        await world.hearing?.waitPresence('everybody is there', new Set([...userIds, ...world.hearing.userIds]), new Set());
         await waitUntil('all that was accepted arrives', () => ledger.missing().length === 0, 30000)
             .catch((error) => world.note(error.message));
         let left = userIds;
@@ -168,8 +190,18 @@ function judgeEffort(world, { accepted, repeated, duplicates, gaps }, seconds) {
     }
 }
 
+/* After the last client has gone: what backends have heard. */
+async function judgeHearing(world, seconds) {
+    const heard = await world.hearing.judge(new Set(), world.userIds);
+    if (heard.accepted < 8 * seconds || heard.alerts < seconds || heard.saidAgain === 0 || heard.presence < 4 * USERS) {
+        world.ledger.fault(`only this was heard in ${seconds} s: ${JSON.stringify(heard)}`);
+    }
+    world.note(`heard: ${Object.entries(heard).map(([name, what]) => `${name} ${what}`).join(', ')}`);
+}
+
 async function chaos(world, scope, seconds, faults) {
     await startAll(world, scope);
+    world.hearing?.start();
     const lanes = range(LANES).map((n) => world.follow(`lane ${n}`, new Lane(n, world).run()));
     const seats = range(SEATS).map((n) => new Seat(n, world.userIds[n % USERS], world));
     const lives = seats.map((seat) => world.follow(seat.name, seat.run()));
@@ -180,8 +212,12 @@ async function chaos(world, scope, seconds, faults) {
     world.isOver = true;
     await Promise.all(lanes);
     await Promise.all(lives);
+    await world.hearing?.finishSpeaking();
     world.note('everything is up, every user reads');
     const result = await settle(world, seats);
+    if (world.hearing !== undefined) {
+        await judgeHearing(world, seconds);
+    }
     judgeEffort(world, result, seconds);
     report(world, result);
     if (world.ledger.nFaults > 0) {
@@ -217,6 +253,16 @@ async function runOne(kind, options, seconds, counts) {
     }
 }
 
+/* Histories with faults that were planted: each has to be found. */
+function judgeTheJudge({ only }, counts) {
+    const { spots, count } = blindSpots();
+    const title = `chaos: the judge of events is right about ${count} histories`;
+    if (title.includes(only)) {
+        counts[spots.length === 0 ? 'passed' : 'failed'] += 1;
+        console.log([`${spots.length === 0 ? 'ok  ' : 'FAIL'} ${title}`, ...spots.map((text) => `     ${text}`)].join('\n'));
+    }
+}
+
 async function main() {
     const options = parseArguments(process.argv.slice(2));
     if (!fs.existsSync(options.herald)) {
@@ -224,6 +270,7 @@ async function main() {
     }
     const counts = { passed: 0, failed: 0, skipped: 0 };
     console.log(`seed ${options.seed}`);
+    judgeTheJudge(options, counts);
     const redisSeconds = Math.ceil(options.seconds * 2 / 3);
     await runOne('redis', options, redisSeconds, counts);
     await runOne('file', options, Math.max(1, options.seconds - redisSeconds), counts);

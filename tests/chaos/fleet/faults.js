@@ -133,6 +133,19 @@ async function moveSlots(store, slots, from, to) {
     await store.waitWhole(60000);
 }
 
+const ENDPOINT_FAULTS = {
+    async 'kill -9 of the endpoint'({ random, hearing: { hook } }) {
+        await hook.kill();
+        await sleep(random.between(200, 4000));
+        await hook.start();
+    },
+    async 'the endpoint answers 500'({ random, hearing: { hook } }) {
+        hook.answers('refuse');
+        await sleep(random.between(200, 4000));
+        hook.answers('accept');
+    },
+};
+
 const REDIS_FAULTS = {
     standalone: {
         async 'kill -9 of Redis'(world) {
@@ -212,7 +225,7 @@ const REDIS_FAULTS = {
 /* Each kind once before any comes again; `only`: those whose names contain it. */
 async function runFaults(world, { everyMs, endMs, only }) {
     const ofNodes = { ...NODE_FAULTS, ...(world.canCut ? CUT_FAULTS : {}) };
-    const all = { ...ofNodes, ...REDIS_FAULTS[world.kind] };
+    const all = { ...ofNodes, ...REDIS_FAULTS[world.kind], ...(world.hearing === undefined ? {} : ENDPOINT_FAULTS) };
     const hasUpgrades = canUpgrade(world.nodes[0].binary);
     const names = Object.keys(all).filter((name) => name.includes(only) && (hasUpgrades || !name.includes('upgrade')));
     let bag = [];
