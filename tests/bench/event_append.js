@@ -1,5 +1,5 @@
 'use strict';
-/* node tests/bench/event_append.js [--build build/release] [--appends 2000] [--rounds 3]
+/* node tests/bench/event_append.js [--build build/release] [--appends 2000] [--rounds 3] [--only redis|memory|file]
  *
  * What it costs to append an event to a partition at its ceiling, from which events expire one after the other, beside an
  * empty one: for the memory and the file store in instructions in user space (callgrind), for Redis in the time that its
@@ -86,7 +86,8 @@ async function redisTimeOf(program, fill, appends) {
 const median = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
 
 async function main() {
-    const options = readArguments(process.argv.slice(2), { build: path.join(__dirname, '../../build/release'), appends: '2000', rounds: '3' },
+    const options = readArguments(process.argv.slice(2), { build: path.join(__dirname, '../../build/release'), appends: '2000', rounds: '3',
+        only: '' },
         { appends: 4000, rounds: 20 });
     const program = build(path.resolve(options.build));
     const ways = { redis: ['us of Redis', (fill) => redisTimeOf(program, fill, options.appends)] };
@@ -94,7 +95,7 @@ async function main() {
         ways[kind] = ['instructions', (fill) => instructionsOf(program, kind === 'file' ? `file:${makePlace('store')}/store` : 'memory:',
             fill, options.appends)];
     }
-    for (const [kind, [unit, measure]] of Object.entries(ways)) {
+    for (const [kind, [unit, measure]] of Object.entries(ways).filter(([name]) => name.includes(options.only))) {
         const [empty, full] = [[], []];
         for (let round = 0; round < options.rounds; round++) {
             empty.push(await measure(0));
