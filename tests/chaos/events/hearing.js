@@ -2,7 +2,7 @@
 /* Backends that hear back, beside what else goes on: speakers, watchers, two that pull, one endpoint of a webhook, and what
  * is asked of them at the end. The world has `random`, `note` and target(), which answers a Herald to ask. */
 
-const { execFileSync } = require('node:child_process');
+const fs = require('node:fs');
 const { range, waitUntil } = require('../tools');
 const { EventJudge } = require('./judge');
 const { EventLedger } = require('./ledger');
@@ -14,7 +14,11 @@ const HEARD_MS = 40000; /* an endpoint that was away is asked again after some s
 const EVENT_ARGS = ['--events', 'user.online,user.offline,notification.unacknowledged,client.message', '--client-messages', 'v1',
     '--webhooks', 'hooks'];
 
-const hasEvents = (binary) => execFileSync(binary, ['--help'], { encoding: 'utf8' }).includes('--client-messages');
+/* By what it serves and counts: a program of before has neither. */
+function hasEvents(binary) {
+    const bytes = fs.readFileSync(binary);
+    return ['/events/consumers', '/webhooks', 'herald_alerts_total'].every((text) => bytes.includes(text));
+}
 
 class Hearing {
     constructor(world, onFault) {
