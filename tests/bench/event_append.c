@@ -120,11 +120,20 @@ static void stop_here(const char *what)
         fail("nobody counts");
 }
 
+static long number(const char *text)
+{
+    char *end;
+    long value = strtol(text, &end, 10);
+    if (*end != '\0' || value < 0)
+        fail("usage: event_append URL FILL APPENDS TTL-SECONDS");
+    return value;
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 5)
         fail("usage: event_append URL FILL APPENDS TTL-SECONDS");
-    long fill = atol(argv[2]), appends = atol(argv[3]), ttl_s = atol(argv[4]);
+    long fill = number(argv[2]), appends = number(argv[3]), ttl_s = number(argv[4]);
     sem_init(&event, 0, 0);
     open_store(argv[1], (uint32_t)ttl_s);
     add_consumer("pone");
