@@ -227,4 +227,4 @@ function decodeFrame(bytes) {
     };
 }
 
-module.exports = { Closed, OP, Raw, encodeFrame, exchange, handshake, kernelBytes, rawConnect, rawWebSocket };
+module.exports = { Closed, OP, Raw, decodeFrame, encodeFrame, exchange, handshake, kernelBytes, rawConnect, rawWebSocket };
