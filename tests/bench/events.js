@@ -56,16 +56,17 @@ async function measureMessages(scope, { store, rate, seconds }) {
     const talkers = part(scope, 'talkers', { first: 0, count: USERS });
     await talkers.ask('connect', { ports: [herald.port] });
     const ms = SKIP_MS + seconds * 1000;
-    setTimeout(() => endpoint.ask('reset'), SKIP_MS);
     const { pid } = herald.child.process;
     const [cpu, begin] = [cpuSeconds(pid), nowMs()];
     const [said, waited] = await Promise.all([talkers.ask('talk', { rate, ms, skipMs: SKIP_MS }), pushAndWait(herald, ms)]);
     const cores = (cpuSeconds(pid) - cpu) / (nowMs() - begin) * 1000;
-    const atOnce = await endpoint.ask('counts');
-    await waitUntil('all that was accepted is read', async () => (await endpoint.ask('count')) >= said.accepted);
-    const read = await endpoint.ask('counts');
+    const atOnce = await endpoint.ask('count');
+    const refused = Object.values(said.errors).reduce((sum, count) => sum + count, 0);
+    await waitUntil('all is answered', async () => (await talkers.ask('accepted')) + refused >= said.all);
+    await waitUntil('all that was accepted is read', async () => (await endpoint.ask('count')) >= said.all - refused);
+    const read = await endpoint.ask('counts', { fromMs: said.fromMs });
     console.log(`messages, ${store}: said ${said.sent}, accepted ${said.accepted} (${(said.accepted / seconds).toFixed(0)} a second), errors ${
-        JSON.stringify(said.errors)}, closed ${said.closes}; when the last was said the endpoint had ${atOnce.events}`);
+        JSON.stringify(said.errors)}, closed ${said.closes}; of ${said.all} in all the endpoint had ${atOnce} when the last was said`);
     console.log(`  ${read.requests} requests with ${(read.events / read.requests).toFixed(1)} events each, ${read.repeats} events again; Herald took ${
         cores.toFixed(2)} cores; ${machine()}`);
     console.log(`  ms, p50 and p99: frame to accepted ${said.p50.toFixed(1)}, ${said.p99.toFixed(1)}; frame to endpoint ${read.p50.toFixed(1)}, ${

@@ -5,7 +5,7 @@ const http = require('node:http');
 const { answerAll } = require('../rolling/talk');
 const { freePort, nowMs, quantile } = require('./tools');
 
-const state = { events: 0, repeats: 0, requests: 0, times: [] };
+const state = { events: 0, repeats: 0, requests: 0, times: [] }; /* times: [when it was said, how long it took] */
 const seen = new Set();
 
 function take(text) {
@@ -16,7 +16,7 @@ function take(text) {
         seen.add(id);
         state.events += 1;
         if (data?.t !== undefined) {
-            state.times.push(now - data.t);
+            state.times.push([data.t, now - data.t]);
         }
     }
 }
@@ -36,8 +36,10 @@ async function listen() {
     return port;
 }
 
-function reset() {
-    Object.assign(state, { events: 0, repeats: 0, requests: 0, times: [] });
+/* The times are of what was said from then on. */
+function counts({ fromMs }) {
+    const times = state.times.filter(([said]) => said >= fromMs).map(([, took]) => took);
+    return { ...state, times: undefined, p50: quantile(times, 0.5), p99: quantile(times, 0.99) };
 }
 
-answerAll({ listen, reset, count: () => state.events, counts: () => ({ ...state, times: undefined, p50: quantile(state.times, 0.5), p99: quantile(state.times, 0.99) }) });
+answerAll({ listen, count: () => state.events, counts });

@@ -108,12 +108,12 @@ async function talk({ rate, ms, skipMs }) {
             sessions[n % count].say(n);
         }
         if (before === undefined && nowMs() - begin >= skipMs) {
-            before = { sent: state.sent, accepted: state.accepted };
+            before = { sent: state.sent, accepted: state.accepted, fromMs: nowMs() };
             state.answers.length = 0;
         }
     }
-    const counted = { sent: state.sent - before.sent, accepted: state.accepted - before.accepted };
-    return { ...counted, errors: state.errors, closes: state.closes, p50: quantile(state.answers, 0.5), p99: quantile(state.answers, 0.99) };
+    return { sent: state.sent - before.sent, accepted: state.accepted - before.accepted, fromMs: before.fromMs, all: state.sent,
+        errors: state.errors, closes: state.closes, p50: quantile(state.answers, 0.5), p99: quantile(state.answers, 0.99) };
 }
 
-answerAll({ connect, comeBack, talk, open: () => sessions.filter(({ socket }) => socket.readyState === 'open').length });
+answerAll({ connect, comeBack, talk, accepted: () => state.accepted, open: () => sessions.filter(({ socket }) => socket.readyState === 'open').length });
