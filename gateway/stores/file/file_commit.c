@@ -10,7 +10,7 @@
  * of theirs. */
 #include "gateway/stores/file/file_commit.h"
 
-#include "gateway/stores/local/alerts.h"
+#include "gateway/stores/local/pending_alerts.h"
 #include "gateway/stores/local/presences.h"
 
 #include <stdlib.h>

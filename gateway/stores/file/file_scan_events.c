@@ -4,7 +4,7 @@
  * below it had left, which a later record must say as well: if none does, an event is missing. */
 #include "gateway/stores/file/file_scan_events.h"
 
-#include "gateway/stores/local/alerts.h"
+#include "gateway/stores/local/pending_alerts.h"
 #include "gateway/stores/local/presences.h"
 
 #include <stdlib.h>
@@ -179,10 +179,10 @@ enum err file_scan_alert(struct file_scan_events *scan, uint64_t key,
                          const struct file_record *record)
 {
     struct partition *partition = &scan->partitions->list[store_partition_of(record->user_id)];
-    if (partition->alerts == NULL && alerts_new(&partition->alerts) != ERR_OK)
+    if (partition->alerts == NULL && pending_alerts_new(&partition->alerts) != ERR_OK)
         return ERR_NO_MEMORY;
     struct alert *alert = alert_new(record->user_id);
-    if (alert == NULL || alerts_reserve(partition->alerts) != ERR_OK) {
+    if (alert == NULL || pending_alerts_reserve(partition->alerts) != ERR_OK) {
         free(alert);
         return ERR_NO_MEMORY;
     }
@@ -191,7 +191,7 @@ enum err file_scan_alert(struct file_scan_events *scan, uint64_t key,
     alert->seq = record->seq;
     alert->pushed_ms = record->time_ms;
     alert->due.at_ms = record->expires_ms;
-    alerts_add(partition->alerts, alert);
+    pending_alerts_add(partition->alerts, alert);
     return ERR_OK;
 }
 

@@ -3,8 +3,8 @@
  * A reset keeps the room, so after some groups of a size nothing is allocated any more. */
 #include "gateway/stores/local/group.h"
 
-#include "gateway/stores/local/alerts.h"
 #include "gateway/stores/local/partition.h"
+#include "gateway/stores/local/pending_alerts.h"
 #include "gateway/stores/local/presences.h"
 
 #include <stdlib.h>

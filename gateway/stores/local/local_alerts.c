@@ -16,12 +16,12 @@ enum err local_prepare_alert(struct local_state *state, struct span user_id,
                              struct alert **ret_alert)
 {
     struct partition *partition = partition_of(state, user_id);
-    if (alerts_count(partition->alerts) >= state->alerts_max ||
+    if (pending_alerts_count(partition->alerts) >= state->alerts_max ||
         local_is_partition_filling(state, partition))
         return ERR_FULL;
-    if (partition->alerts == NULL && alerts_new(&partition->alerts) != ERR_OK)
+    if (partition->alerts == NULL && pending_alerts_new(&partition->alerts) != ERR_OK)
         return ERR_STORE_UNAVAILABLE;
-    if (alerts_reserve(partition->alerts) != ERR_OK ||
+    if (pending_alerts_reserve(partition->alerts) != ERR_OK ||
         group_reserve_alerts(&state->group, 1) != ERR_OK)
         return ERR_STORE_UNAVAILABLE;
     *ret_alert = alert_new(user_id);
@@ -36,7 +36,7 @@ void local_add_alert(struct local_state *state, struct alert *alert,
     alert->seq = target->seq;
     alert->pushed_ms = target->time_ms;
     alert->due.at_ms = target->time_ms + (int64_t)after_s * 1000;
-    alerts_add(partition->alerts, alert);
+    pending_alerts_add(partition->alerts, alert);
     group_write_alert(&state->group, alert);
     state->backing->event_bytes += GROUP_PUT_OVERHEAD_BYTES;
 }
@@ -44,11 +44,11 @@ void local_add_alert(struct local_state *state, struct alert *alert,
 enum err local_repeat_alert(struct local_state *state, const struct store_target *target,
                             uint32_t after_s)
 {
-    const struct alerts *alerts = partition_of(state, target->user_id)->alerts;
+    const struct pending_alerts *alerts = partition_of(state, target->user_id)->alerts;
     struct alert *alert;
     if (target->time_ms + (int64_t)after_s * 1000 <= local_now_ms(state) ||
         (alerts != NULL &&
-         alerts_find(alerts, target->user_id, target->epoch, target->seq) != NULL))
+         pending_alerts_find(alerts, target->user_id, target->epoch, target->seq) != NULL))
         return ERR_OK;
     if (!local_can_add(state))
         return ERR_STORE_UNAVAILABLE;
@@ -62,15 +62,15 @@ enum err local_repeat_alert(struct local_state *state, const struct store_target
 
 enum err local_show_alerts(struct local_state *state, struct store_serve *serve, int64_t now_ms)
 {
-    struct alerts *alerts = state->index.events->list[serve->partition].alerts;
-    serve->n_pending_alerts = alerts_count(alerts);
+    struct pending_alerts *alerts = state->index.events->list[serve->partition].alerts;
+    serve->n_pending_alerts = pending_alerts_count(alerts);
     if (serve->n_pending_alerts == 0)
         return ERR_OK;
     serve->alerts = malloc(STORE_SERVE_ALERTS * sizeof *serve->alerts);
     if (serve->alerts == NULL)
         return ERR_NO_MEMORY;
-    serve->n_alerts =
-        alerts_show_due(alerts, now_ms, serve->alerts, STORE_SERVE_ALERTS, &serve->next_alert_ms);
+    serve->n_alerts = pending_alerts_show_due(alerts, now_ms, serve->alerts, STORE_SERVE_ALERTS,
+                                              &serve->next_alert_ms);
     return ERR_OK;
 }
 
@@ -96,9 +96,10 @@ static enum err append_alert(struct local_state *state, struct partition *partit
 }
 
 /* One of the present group is in it still, and is not written. */
-static void remove_alert(struct local_state *state, struct alerts *alerts, struct alert *alert)
+static void remove_alert(struct local_state *state, struct pending_alerts *alerts,
+                         struct alert *alert)
 {
-    alerts_remove(alerts, alert);
+    pending_alerts_remove(alerts, alert);
     state->backing->event_bytes -= GROUP_PUT_OVERHEAD_BYTES;
     if (alert->is_dirty) {
         alert->is_gone = true;
@@ -114,7 +115,7 @@ static enum err end_alert(struct local_state *state, struct partition *partition
     struct span user_id = {end->alert.user_id, end->alert.user_id_len};
     struct alert *alert = NULL;
     if (partition->alerts != NULL)
-        alert = alerts_find(partition->alerts, user_id, end->alert.epoch, end->alert.seq);
+        alert = pending_alerts_find(partition->alerts, user_id, end->alert.epoch, end->alert.seq);
     if (alert == NULL)
         return ERR_OK;
     /* the event needs room for as many as leave, and the alert for one more */

@@ -2,8 +2,8 @@
 #ifndef HERALD_STORE_LOCAL_ALERTS_H
 #define HERALD_STORE_LOCAL_ALERTS_H
 
-#include "gateway/stores/local/alerts.h"
 #include "gateway/stores/local/local_state.h"
+#include "gateway/stores/local/pending_alerts.h"
 
 /* What an alert of this user's needs, so that local_add_alert cannot fail; the caller may free it
  * instead. ERR_FULL: too many are pending, or the partition is three quarters full;

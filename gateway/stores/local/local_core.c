@@ -17,10 +17,10 @@
 #include "gateway/base/log_limit.h"
 #include "gateway/base/metrics.h"
 #include "gateway/store/store_backend.h"
-#include "gateway/stores/local/alerts.h"
 #include "gateway/stores/local/local_apply.h"
 #include "gateway/stores/local/local_blocks.h"
 #include "gateway/stores/local/local_request.h"
+#include "gateway/stores/local/pending_alerts.h"
 #include "gateway/stores/local/presences.h"
 
 #include <stdio.h>

@@ -1,6 +1,6 @@
 #include "gateway/stores/local/partition.h"
 
-#include "gateway/stores/local/alerts.h"
+#include "gateway/stores/local/pending_alerts.h"
 #include "gateway/stores/local/presences.h"
 
 #include <assert.h>
@@ -30,7 +30,7 @@ static void clear_partition(struct partition *partition)
     free(partition->gaps);
     free(partition->consumers);
     presences_free(partition->presences);
-    alerts_free(partition->alerts);
+    pending_alerts_free(partition->alerts);
     *partition = (struct partition){.number = partition->number};
 }
 
@@ -61,7 +61,7 @@ uint64_t partitions_bytes(const struct partitions *partitions, uint64_t overhead
     uint64_t bytes = 0;
     for (int i = 0; i < STORE_PARTITIONS; i++) {
         const struct partition *partition = &partitions->list[i];
-        size_t n = partition->n + alerts_count(partition->alerts);
+        size_t n = partition->n + pending_alerts_count(partition->alerts);
         n += partition->presences == NULL ? 0 : partition->presences->n;
         bytes += partition->bytes + n * overhead;
     }

@@ -24,14 +24,14 @@ struct partition {
     uint64_t acked;      /* the lowest position of the consumers; stays while there is none */
     uint64_t record_key; /* of its own record in the backing; 0: none */
     uint64_t bytes;      /* of the data that is kept */
-    struct partition_entry *ring; /* NULL: no room yet */
-    uint32_t cap;                 /* a power of two, or 0 */
-    uint32_t at;                  /* the place of the oldest */
-    uint32_t n;                   /* kept: the numbers up to head */
-    struct gaps *gaps;            /* why numbers left that not all have read; NULL: none */
-    struct consumers *consumers;  /* NULL: there never was one */
-    struct alerts *alerts;        /* that are pending; NULL: there never was one */
-    struct presences *presences;  /* who is online; NULL: nobody was */
+    struct partition_entry *ring;  /* NULL: no room yet */
+    uint32_t cap;                  /* a power of two, or 0 */
+    uint32_t at;                   /* the place of the oldest */
+    uint32_t n;                    /* kept: the numbers up to head */
+    struct gaps *gaps;             /* why numbers left that not all have read; NULL: none */
+    struct consumers *consumers;   /* NULL: there never was one */
+    struct pending_alerts *alerts; /* that are pending; NULL: there never was one */
+    struct presences *presences;   /* who is online; NULL: nobody was */
     uint8_t number;
     bool is_dirty; /* the present group writes its record */
 };

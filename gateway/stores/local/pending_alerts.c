@@ -1,4 +1,4 @@
-#include "gateway/stores/local/alerts.h"
+#include "gateway/stores/local/pending_alerts.h"
 
 #include "gateway/base/hash.h"
 #include "gateway/base/list.h"
@@ -28,9 +28,9 @@ static uint64_t hash_of(struct span user_id, uint64_t seq)
     return hash_bytes(user_id) ^ seq * UINT64_C(0x9e3779b97f4a7c15);
 }
 
-enum err alerts_new(struct alerts **ret_alerts)
+enum err pending_alerts_new(struct pending_alerts **ret_alerts)
 {
-    struct alerts *alerts = calloc(1, sizeof *alerts);
+    struct pending_alerts *alerts = calloc(1, sizeof *alerts);
     if (alerts == NULL)
         return ERR_NO_MEMORY;
     enum err error = hash_table_init(&alerts->entries, alert_hash);
@@ -47,7 +47,7 @@ static void free_alert(struct hash_link *link)
     free(alert_of(link));
 }
 
-void alerts_free(struct alerts *alerts)
+void pending_alerts_free(struct pending_alerts *alerts)
 {
     if (alerts == NULL)
         return;
@@ -57,8 +57,8 @@ void alerts_free(struct alerts *alerts)
     free(alerts);
 }
 
-struct alert *alerts_find(const struct alerts *alerts, struct span user_id, struct epoch epoch,
-                          uint64_t seq)
+struct alert *pending_alerts_find(const struct pending_alerts *alerts, struct span user_id,
+                                  struct epoch epoch, uint64_t seq)
 {
     uint64_t hash = hash_of(user_id, seq);
     HASH_TABLE_FOR_EACH_IN(link, &alerts->entries, hash_table_bucket(&alerts->entries, hash))
@@ -82,19 +82,19 @@ struct alert *alert_new(struct span user_id)
     return alert;
 }
 
-enum err alerts_reserve(struct alerts *alerts)
+enum err pending_alerts_reserve(struct pending_alerts *alerts)
 {
     return due_heap_reserve(&alerts->due, alerts->due.n + 1);
 }
 
-void alerts_add(struct alerts *alerts, struct alert *alert)
+void pending_alerts_add(struct pending_alerts *alerts, struct alert *alert)
 {
     alert->hash = hash_of(alert_user(alert), alert->seq);
     hash_table_add(&alerts->entries, &alert->link);
     due_heap_add(&alerts->due, &alert->due);
 }
 
-void alerts_remove(struct alerts *alerts, struct alert *alert)
+void pending_alerts_remove(struct pending_alerts *alerts, struct alert *alert)
 {
     hash_table_remove(&alerts->entries, &alert->link);
     due_heap_remove(&alerts->due, &alert->due);
@@ -114,8 +114,8 @@ static struct store_alert shown_alert(const struct alert *alert)
 }
 
 /* They are taken out of the heap one after the other, and put back. */
-size_t alerts_show_due(struct alerts *alerts, int64_t now_ms, struct store_alert *out, size_t max,
-                       int64_t *ret_next_ms)
+size_t pending_alerts_show_due(struct pending_alerts *alerts, int64_t now_ms,
+                               struct store_alert *out, size_t max, int64_t *ret_next_ms)
 {
     struct due *taken[STORE_SERVE_ALERTS];
     struct due *first;

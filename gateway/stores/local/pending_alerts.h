@@ -2,8 +2,8 @@
  * they are due. Pure; for the thread that runs the store's turns.
  *
  * Memory: 96 bytes an alert and the userId, and 16 to 24 for its places. */
-#ifndef HERALD_STORE_ALERTS_H
-#define HERALD_STORE_ALERTS_H
+#ifndef HERALD_STORE_PENDING_ALERTS_H
+#define HERALD_STORE_PENDING_ALERTS_H
 
 #include "gateway/base/hash_table.h"
 #include "gateway/store/store_event_request.h"
@@ -23,15 +23,15 @@ struct alert {
     char user_id[];
 };
 
-struct alerts {
+struct pending_alerts {
     struct hash_table entries;
     struct due_heap due;
 };
 
-MUST_CHECK enum err alerts_new(struct alerts **ret_alerts);
-void alerts_free(struct alerts *alerts); /* NULL is fine */
+MUST_CHECK enum err pending_alerts_new(struct pending_alerts **ret_alerts);
+void pending_alerts_free(struct pending_alerts *alerts); /* NULL is fine */
 
-static inline size_t alerts_count(const struct alerts *alerts)
+static inline size_t pending_alerts_count(const struct pending_alerts *alerts)
 {
     return alerts == NULL ? 0 : alerts->entries.n_links;
 }
@@ -42,19 +42,20 @@ static inline struct span alert_user(const struct alert *alert)
 }
 
 /* NULL: none is pending for this notification. */
-struct alert *alerts_find(const struct alerts *alerts, struct span user_id, struct epoch epoch,
-                          uint64_t seq);
+struct alert *pending_alerts_find(const struct pending_alerts *alerts, struct span user_id,
+                                  struct epoch epoch, uint64_t seq);
 
 /* Not in the table yet; the rest of it is the caller's to set. NULL: no memory. */
 struct alert *alert_new(struct span user_id);
 /* Room for one more, so that alerts_add cannot fail. */
-MUST_CHECK enum err alerts_reserve(struct alerts *alerts);
-void alerts_add(struct alerts *alerts, struct alert *alert);
-void alerts_remove(struct alerts *alerts, struct alert *alert); /* the caller frees it */
+MUST_CHECK enum err pending_alerts_reserve(struct pending_alerts *alerts);
+void pending_alerts_add(struct pending_alerts *alerts, struct alert *alert);
+void pending_alerts_remove(struct pending_alerts *alerts,
+                           struct alert *alert); /* the caller frees it */
 
 /* Those that are due by then, at most `max`, the oldest first; answers how many.
  * *ret_next_ms: when the next one is due, 0: there is none. */
-size_t alerts_show_due(struct alerts *alerts, int64_t now_ms, struct store_alert *out, size_t max,
-                       int64_t *ret_next_ms);
+size_t pending_alerts_show_due(struct pending_alerts *alerts, int64_t now_ms,
+                               struct store_alert *out, size_t max, int64_t *ret_next_ms);
 
 #endif
