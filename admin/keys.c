@@ -77,7 +77,8 @@ static bool read_role(struct span word, enum admin_role *ret_role)
     static const struct {
         const char *word;
         enum admin_role role;
-    } roles[] = {{"push", ROLE_PUSH}, {"read", ROLE_READ}, {"admin", ROLE_ADMIN}};
+    } roles[] = {
+        {"push", ROLE_PUSH}, {"read", ROLE_READ}, {"admin", ROLE_ADMIN}, {"events", ROLE_EVENTS}};
     for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++) {
         if (span_equal(word, span_of(roles[i].word))) {
             *ret_role = roles[i].role;
@@ -98,7 +99,7 @@ static enum err read_key(struct span line, const struct keys *keys, const struct
         return refuse_key_line(at,
                                "a name of 1 to 64 of A-Za-z0-9._- must come first: NAME ROLE KEY");
     if (!read_role(role, &key.role))
-        return refuse_key_line(at, "the role must be push, read or admin: NAME ROLE KEY");
+        return refuse_key_line(at, "the role must be push, read, events or admin: NAME ROLE KEY");
     if (!is_key_text(secret))
         return refuse_key_line(at, "the key must be 16 to 512 printable characters without blanks");
     if (take_word(&line).len > 0)

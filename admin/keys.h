@@ -9,9 +9,10 @@
 #include "proto/error.h"
 
 enum admin_role {
-    ROLE_PUSH = 1,  /* push, broadcast, tickets */
-    ROLE_READ = 2,  /* every GET, and POST /online */
-    ROLE_ADMIN = 4, /* every route */
+    ROLE_PUSH = 1,   /* push, broadcast, tickets */
+    ROLE_READ = 2,   /* every GET but those of /events, and POST /online */
+    ROLE_ADMIN = 4,  /* every route */
+    ROLE_EVENTS = 8, /* events and their consumers */
 };
 
 enum { KEYS_MAX = 1000, KEY_NAME_MAX_BYTES = 64, KEY_MIN_BYTES = 16, KEY_MAX_BYTES = 512 };

@@ -38,15 +38,31 @@ enum {
 };
 
 static void close_worker(struct worker *worker);
+static void drain_worker(struct worker *worker);
+static void end_waits(struct worker *worker);
 
 const worker_command_fn gateway_commands[COMMANDS] = {
     [COMMAND_STORE_IS_BACK] = replay_try_again,
-    [COMMAND_DRAIN] = drain_apply,
-    [COMMAND_END_WAITS] = push_waits_stop,
+    [COMMAND_DRAIN] = drain_worker,
+    [COMMAND_END_WAITS] = end_waits,
     [COMMAND_CLOSE] = close_worker,
 };
 
 /* ---- the drain ---- */
+
+static void end_waits(struct worker *worker)
+{
+    push_waits_stop(worker);
+    events_end_waits(worker);
+}
+
+/* Readers of events go on at another node. */
+static void drain_worker(struct worker *worker)
+{
+    drain_apply(worker);
+    if (atomic_load(&worker->node->is_draining))
+        events_end_waits(worker);
+}
 
 static bool has_open_port(const struct node *node)
 {
@@ -103,7 +119,7 @@ static void close_worker(struct worker *worker)
     if (acceptors_are_made(worker->node->port))
         acceptor_close(worker->node->port->acceptors[worker->index]);
     close_unauthenticated(worker);
-    push_waits_stop(worker);
+    end_waits(worker);
     client_map_each(worker->node->map, worker->index, close_client, NULL);
 }
 

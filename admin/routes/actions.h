@@ -34,6 +34,11 @@ extern const struct route_action stats_action;
 extern const struct route_action metrics_action;
 extern const struct route_action livez_action;
 extern const struct route_action readyz_action;
+/* routes_events.c */
+extern const struct route_action events_action;
+extern const struct route_action event_ack_action;
+extern const struct route_action event_consumers_action;
+extern const struct route_action event_forget_action;
 /* routes_webhooks.c */
 extern const struct route_action webhooks_action;
 extern const struct route_action webhook_test_action;

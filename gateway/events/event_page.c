@@ -68,6 +68,9 @@ void event_page_read(const struct events *events, struct event_page *page)
         .from_acked = epoch_is_none(page->after_epoch),
         .after = page->after,
         .after_epoch = page->after_epoch,
+        .must_begin = !epoch_is_none(page->after_epoch),
+        .known_head = page->after, /* a store that has lost numbers begins a new epoch */
+        .known_epoch = page->after_epoch,
         .max_count = page->max_count,
         .max_bytes = page->max_bytes,
     };

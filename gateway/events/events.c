@@ -6,6 +6,8 @@
 #include "gateway/events/alerts.h"
 #include "gateway/events/client_messages.h"
 #include "gateway/events/event_log.h"
+#include "gateway/events/event_pulls.h"
+#include "gateway/events/event_resets.h"
 #include "gateway/events/presence.h"
 #include "gateway/events/serving.h"
 #include "gateway/events/webhooks.h"
@@ -59,6 +61,10 @@ enum err events_new(struct node *node, char *why, size_t why_cap)
     events->node = node;
     events->types = types;
     node->events = events; /* what is made of it is freed with the node */
+    events->resets = event_resets_new();
+    events->pulls = event_pulls_new(events);
+    if (events->resets == NULL || events->pulls == NULL)
+        return ERR_NO_MEMORY;
     error = event_log_new(events, &events->log);
     if (error == ERR_OK)
         error = presence_new(events, &events->presence);
@@ -146,12 +152,20 @@ void events_adopt_name(struct node *node, struct span name)
 
 /* ---- the end ---- */
 
+void events_end_waits(const struct worker *worker)
+{
+    const struct events *events = worker->node->events;
+    if (events != NULL)
+        event_pulls_end_waits(events->pulls, worker);
+}
+
 void events_stop(struct node *node)
 {
     struct events *events = node->events;
     if (events == NULL)
         return;
     alerts_stop(events->alerts);
+    atomic_store(&events->is_stopped, true);
     if (events->log != NULL)
         event_log_stop(events->log);
     if (events->presence != NULL)
@@ -170,5 +184,7 @@ void events_free(struct events *events)
     presence_free(events->presence);
     client_messages_free(events->client_messages);
     event_log_free(events->log);
+    event_pulls_free(events->pulls);
+    event_resets_free(events->resets);
     free(events);
 }

@@ -11,6 +11,7 @@ struct alerts;
 struct client_messages;
 struct event_log;
 struct event_pulls;
+struct event_resets;
 struct presence;
 struct serving;
 struct webhooks;
@@ -20,12 +21,14 @@ struct events {
     unsigned types; /* an EVENT_BIT for each type that is kept */
     struct event_log *log;
     struct event_pulls *pulls;
+    struct event_resets *resets;
     struct presence *presence;
     struct serving *serving;
     struct client_messages *client_messages;
     struct alerts *alerts;
     struct webhooks *webhooks;
     atomic_bool is_started; /* the subscriber port is open: requests are made of the store */
+    atomic_bool is_stopped; /* no further requests are made of it */
 };
 
 static inline bool events_keep(const struct events *events, enum event_type type)

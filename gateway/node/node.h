@@ -8,6 +8,7 @@
 #include "gateway/base/shared_rate.h"
 #include "gateway/node/client_map.h"
 #include "gateway/node/outages.h"
+#include "gateway/node/waits.h"
 #include "gateway/store/store.h"
 #include "proto/note/event_online.h"
 
@@ -79,6 +80,7 @@ struct node {
     uint32_t pages_at_once;               /* of the inbox under way, a worker (page_queue.h) */
     int64_t started_ms;                   /* monotonic */
 
+    struct waits waits;    /* on behalf of backends */
     atomic_uint n_sockets; /* of the subscriber port, sessions included */
     atomic_uint n_sessions;
     struct shared_rate handshakes;        /* of --max-handshakes-per-second */

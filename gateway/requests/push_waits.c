@@ -29,8 +29,6 @@ struct wait_buckets {
 };
 
 struct wait_table {
-    atomic_bool has_ended; /* no push waits any more */
-    atomic_uint n_waits;
     atomic_uint filter[FILTER_SLOTS]; /* how many of them, by the hash of their user */
     atomic_uint_fast64_t last_number;
     struct watches *watches;
@@ -78,10 +76,10 @@ static struct list *bucket_of(struct worker *home, uint64_t hash)
     return &home->node->wait_table->workers[home->index].buckets[hash % BUCKETS];
 }
 
-static void count_wait(struct wait_table *table, uint64_t hash, int delta)
+static void count_wait(struct node *node, uint64_t hash, int delta)
 {
-    atomic_fetch_add(&table->n_waits, (unsigned)delta);
-    atomic_fetch_add(filter_of(table, hash), (unsigned)delta);
+    atomic_fetch_add(&node->waits.n_pushes, (unsigned)delta);
+    atomic_fetch_add(filter_of(node->wait_table, hash), (unsigned)delta);
     metrics_gauge_add(METRIC_WAITS, delta);
 }
 
@@ -91,7 +89,7 @@ static void answer_wait(struct wait *wait, enum gateway_fate fate, enum gap_caus
     struct worker *home = wait->home;
     list_remove(&wait->link);
     worker_cancel_timer(home, &wait->timer);
-    count_wait(home->node->wait_table, wait->hash, -1);
+    count_wait(home->node, wait->hash, -1);
     push->fate = fate;
     push->cause = cause;
     int64_t latency_ms = now_of(wait) - wait->time_ms; /* below 0: the store's clock was set back */
@@ -255,7 +253,7 @@ static void on_begin_letter(struct letter *letter)
     struct client *client = client_map_find(home->node->map, wait_user(wait));
     list_append(bucket_of(home, wait->hash), &wait->link);
     timer_init(&wait->timer, on_wait_due);
-    if (atomic_load(&home->node->wait_table->has_ended)) {
+    if (atomic_load(&home->node->waits.have_ended)) {
         answer_wait(wait, GATEWAY_PENDING, GAP_NONE);
         return;
     }
@@ -270,9 +268,8 @@ bool push_waits_begin(struct node *node, struct gateway_push *push,
                       const struct store_target *stored)
 {
     const struct gateway_target *target = &push->targets[0];
-    struct wait_table *table = node->wait_table;
     struct wait *wait = NULL;
-    if (atomic_load(&table->n_waits) < WAITS_MAX && !atomic_load(&table->has_ended))
+    if (waits_have_room(&node->waits))
         wait = calloc(1, sizeof *wait + target->user_id.len);
     if (wait == NULL) {
         metrics_count(METRIC_WAITS_REFUSED);
@@ -291,7 +288,7 @@ bool push_waits_begin(struct node *node, struct gateway_push *push,
     wait->user_id_len = target->user_id.len;
     memcpy(wait->user_id, target->user_id.bytes, target->user_id.len);
     list_init(&wait->link);
-    count_wait(table, wait->hash, 1); /* from here on it is notified of events */
+    count_wait(node, wait->hash, 1); /* from here on it is notified of events */
     worker_post(wait->home, &wait->letter, on_begin_letter);
     return true;
 }
@@ -308,7 +305,7 @@ void push_waits_acked(struct client *client, uint64_t acked)
 {
     struct worker *home = client_worker(client);
     watches_acked(home->node->wait_table->watches, client);
-    if (atomic_load_explicit(&home->node->wait_table->n_waits, memory_order_relaxed) == 0)
+    if (atomic_load_explicit(&home->node->waits.n_pushes, memory_order_relaxed) == 0)
         return;
     uint64_t hash = hash_bytes(client_user_id(client));
     LIST_FOR_EACH_SAFE(link, bucket_of(home, hash))
@@ -437,7 +434,7 @@ void push_waits_on_event(struct node *node, struct span user_id, struct inbox_ev
 {
     struct wait_table *table = node->wait_table;
     bool may_wait =
-        atomic_load(&table->n_waits) > 0 && atomic_load(filter_of(table, hash_bytes(user_id))) > 0;
+        atomic_load(&node->waits.n_pushes) > 0 && atomic_load(filter_of(table, hash_bytes(user_id))) > 0;
     if (!may_wait && !watches_may_have(table->watches, user_id))
         return;
     struct waited_event *reported = calloc(1, sizeof *reported + user_id.len);
@@ -481,13 +478,13 @@ void gateway_end_wait(struct node *node, struct gateway_push *push)
 
 void gateway_end_waits(struct node *node)
 {
-    atomic_store(&node->wait_table->has_ended, true);
+    atomic_store(&node->waits.have_ended, true);
     worker_command_all(node, COMMAND_END_WAITS);
 }
 
 void gateway_resume_waits(struct node *node)
 {
-    atomic_store(&node->wait_table->has_ended, false);
+    atomic_store(&node->waits.have_ended, false);
 }
 
 void push_waits_stop(struct worker *worker)

@@ -6,6 +6,7 @@
 #define HERALD_REQUESTS_H
 
 #include "gateway/net/listener.h"
+#include "gateway/node/waits.h"
 #include "gateway/store/store_request.h"
 #include "proto/note/gap.h"
 
@@ -59,7 +60,6 @@ struct gateway_push {
         bool is_here;
     } own;
 };
-enum { WAITS_MAX = 1000 };
 
 /* With ttl 0, and a store that no other node shares: a push to that many targets at most reaches
  * them inside the call. One to more reaches all of them in slices of this size, in turns of their

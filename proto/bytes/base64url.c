@@ -42,3 +42,20 @@ enum err base64url_decode(struct span text, void *out, size_t cap, size_t *ret_l
     *ret_len = len;
     return ERR_OK;
 }
+
+size_t base64url_encode(struct span bytes, char *out)
+{
+    static const char alphabet[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    size_t n = 0;
+    uint32_t bits = 0;
+    unsigned n_bits = 0;
+    for (size_t i = 0; i < bytes.len; i++) {
+        bits = (bits << 8 | (unsigned char)bytes.bytes[i]) & 0xffff;
+        for (n_bits += 8; n_bits >= 6; n_bits -= 6)
+            out[n++] = alphabet[bits >> (n_bits - 6) & 0x3f];
+    }
+    if (n_bits > 0)
+        out[n++] = alphabet[bits << (6 - n_bits) & 0x3f];
+    return n;
+}
