@@ -1,4 +1,10 @@
-/* What backends read of the event log: GET /events, POST /events/ack, and the consumers. */
+/* What backends read of the event log: GET /events, POST /events/ack, and the consumers.
+ *
+ * The happy path: a route checks the query or the body, asks the event log with a struct of
+ * event_requests.h, and writes the answer once on_done has run. The failures: a bad field is
+ * refused before the log is asked, as is the cursor of another consumer; an error of the log is a
+ * problem; an answer for which the memory budget has no room is refused as busy, and nothing is
+ * lost by it, because the same call answers the same events. */
 #include "admin/request.h"
 #include "admin/routes/actions.h"
 #include "admin/service.h"

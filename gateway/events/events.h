@@ -43,6 +43,7 @@ void events_let_go(struct node *node);
  * before events_start: it goes on under that name. */
 struct span events_presence_name(const struct node *node);
 void events_adopt_name(struct node *node, struct span name);
+
 /* Whoever waits for events on that worker is answered now. Its thread, or after it has ended; the
  * event log is there. */
 void events_end_waits(const struct worker *worker);

@@ -433,8 +433,8 @@ static void on_event_letter(struct letter *letter)
 void push_waits_on_event(struct node *node, struct span user_id, struct inbox_event event)
 {
     struct wait_table *table = node->wait_table;
-    bool may_wait =
-        atomic_load(&node->waits.n_pushes) > 0 && atomic_load(filter_of(table, hash_bytes(user_id))) > 0;
+    bool may_wait = atomic_load(&node->waits.n_pushes) > 0 &&
+                    atomic_load(filter_of(table, hash_bytes(user_id))) > 0;
     if (!may_wait && !watches_may_have(table->watches, user_id))
         return;
     struct waited_event *reported = calloc(1, sizeof *reported + user_id.len);

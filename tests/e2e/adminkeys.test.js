@@ -10,8 +10,8 @@ const {
 } = require('./harness');
 
 const newKey = () => secret(crypto.randomBytes(20).toString('hex'));
-const KEYS = { push: newKey(), read: newKey(), admin: newKey() };
-const FILE = `# who may do what\n\nshop push ${KEYS.push}\n\tgraphs  read\t${KEYS.read}\r\nops admin ${KEYS.admin}`;
+const KEYS = { push: newKey(), read: newKey(), events: newKey(), admin: newKey() };
+const FILE = `# who may do what\n\nshop push ${KEYS.push}\n\tgraphs  read\t${KEYS.read}\r\nbilling events ${KEYS.events}\nops admin ${KEYS.admin}`;
 
 const optionsFor = (file = FILE, more = {}) => ({
     store: 'memory', files: { 'admin.keys': file }, adminKey: KEYS.admin, ...more,
@@ -29,6 +29,10 @@ const ROUTES = [
     ['POST', '/broadcast', ['push', 'admin'], '{"data":1}', JSON_TYPE],
     ['POST', '/tickets', ['push', 'admin'], '{"userId":"u"}', JSON_TYPE],
     ['GET', '/online', ['read', 'admin']], /* nobody keeps who is online */
+    ['GET', '/events?consumer=c', ['events', 'admin']], /* 409: this one keeps no events */
+    ['POST', '/events/ack', ['events', 'admin'], '{}', JSON_TYPE],
+    ['GET', '/events/consumers', ['events', 'admin']],
+    ['DELETE', '/events/consumers/c', ['events', 'admin']],
     ['POST', '/online', ['read', 'admin'], '{"userIds":["u"]}', JSON_TYPE],
     ['GET', '/users/u', ['read', 'admin']],
     ['HEAD', '/users/u', ['read', 'admin']],
@@ -42,8 +46,8 @@ const ROUTES = [
     ['DELETE', '/users/u/inbox', ['admin']],
     ['DELETE', '/users/u/connections', ['admin']],
     ['POST', '/deleteClient', ['admin'], '{"userId":"u"}', JSON_TYPE],
-    ['GET', '/livez', ['nobody', 'push', 'read', 'admin']],
-    ['GET', '/readyz', ['nobody', 'push', 'read', 'admin']],
+    ['GET', '/livez', ['nobody', 'push', 'read', 'events', 'admin']],
+    ['GET', '/readyz', ['nobody', 'push', 'read', 'events', 'admin']],
     ['POST', '/upgrade', ['admin'], '{}', JSON_TYPE], /* there is none with the memory store */
     ['POST', '/drain', ['admin'], '{}', JSON_TYPE],
 ];

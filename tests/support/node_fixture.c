@@ -3,6 +3,7 @@
 
 #include "gateway/base/clock.h"
 #include "gateway/base/hash.h"
+#include "gateway/events/event_log.h"
 #include "gateway/identity/auth.h"
 #include "gateway/requests/blocked.h"
 #include "gateway/requests/broadcast.h"
@@ -10,6 +11,7 @@
 #include "gateway/requests/push_waits.h"
 #include "gateway/requests/questions.h"
 #include "gateway/session/session_close.h"
+#include "gateway/store/store_partition.h"
 #include "tests/sim/sim_inner.h"
 #include "tests/support/bare_node.h"
 
@@ -42,6 +44,11 @@ static int64_t show_store_ms(void *owner)
 
 static void on_inbox_event(void *owner, struct span user_id, struct inbox_event event)
 {
+    unsigned partition;
+    if (fixture.node.events != NULL && store_is_partition_user(user_id, &partition)) {
+        event_log_on_event(fixture.node.events->log, partition, event);
+        return;
+    }
     if (!fixture.loses_events)
         push_on_inbox_event(owner, user_id, event);
     if (fixture.successor != NULL)
@@ -62,6 +69,10 @@ static void open_store(void)
         .inbox_max_bytes = (uint64_t)fixture.options.inbox_max_bytes,
         .idempotency_window_s = 600,
         .idempotency_max = 1000,
+        .events_max = NODE_FIXTURE_EVENTS_MAX,
+        .events_max_bytes = 1 << 20,
+        .event_ttl_s = 3600,
+        .alerts_max = 100,
         .events = {on_inbox_event, push_on_missed, on_store_state, broadcast_on_received,
                    questions_on_asked, push_waits_on_watch, push_waits_on_watch_answer,
 

@@ -36,6 +36,9 @@ void node_fixture_stall_ms(int64_t ms);
 
 /* The monotonic clock of the fixture; the wall clock is NODE_FIXTURE_WALL_MS ahead of it. */
 int64_t node_fixture_now_ms(void);
+/* Events that the memory store keeps in a partition, for an hour. */
+enum { NODE_FIXTURE_EVENTS_MAX = 64 };
+
 #define NODE_FIXTURE_WALL_MS INT64_C(1700000000000)
 
 /* A push to one user, which must be accepted; answers its number (0 with ttl_s 0). */

@@ -36,6 +36,7 @@ static struct {
     enum err events_error;
     uint64_t event_heads[STORE_PARTITIONS];
     const struct store_event_append *last_append;
+    unsigned failing_partition;
     struct store_double_ack last_ack;
     struct store_double_watch watches;
     struct store_double_alert_end last_end;
@@ -84,6 +85,17 @@ static void refuse_send(struct store_append *send)
     for (size_t i = 0; i < send->n_targets; i++)
         send->targets[i].error = ERR_STORE_UNAVAILABLE;
     send->request.on_done(&send->request);
+}
+
+static bool fail_consumers(struct store_request *request, enum store_op op)
+{
+    if (op != STORE_OP_CONSUMERS ||
+        CONTAINER_OF(request, struct store_consumers, request)->partition !=
+            between.failing_partition)
+        return false;
+    store_event_answer(request, op, ERR_STORE_UNAVAILABLE);
+    request->on_done(request);
+    return true;
 }
 
 static bool refuse_if_away(struct store_request *request, enum store_op op)
@@ -163,6 +175,7 @@ static void submit_one(struct store_request *request, enum store_op op)
         between.n_arrivals += CONTAINER_OF(request, struct store_page, request)->is_arrival;
     if (op == STORE_OP_ACK)
         note_ack(CONTAINER_OF(request, struct store_ack, request));
+    if (refuse_if_away(request, op) || fail_consumers(request, op))
     if (refuse_if_away(request, op) || answer_alert_step(request, op))
         return;
     struct asked *asked = calloc(1, sizeof *asked);
@@ -272,6 +285,7 @@ void store_double_start(void)
 {
     memset(&between, 0, sizeof between);
     list_init(&between.asked);
+    between.failing_partition = STORE_PARTITIONS;
     between.store.ops = &ops;
     ops.is_shared = false;
     between.inner = fixture.node.store;
@@ -287,6 +301,11 @@ void store_double_play_events(enum err error)
 {
     between.plays_events = true;
     between.events_error = error;
+}
+
+void store_double_fail_consumers(unsigned partition)
+{
+    between.failing_partition = partition;
 }
 
 const struct store_event_append *store_double_last_append(void)

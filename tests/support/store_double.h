@@ -30,6 +30,10 @@ void store_double_release(enum store_op op);
  * of each partition itself, and answers with this error from now on. */
 void store_double_play_events(enum err error);
 
+/* What is asked of the consumers of that partition fails, and does nothing; STORE_PARTITIONS: of
+ * none, as at first. */
+void store_double_fail_consumers(unsigned partition);
+
 /* The last request of the event log to write, while it has no answer. */
 const struct store_event_append *store_double_last_append(void);
 

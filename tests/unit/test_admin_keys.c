@@ -37,6 +37,17 @@ Test(admin_keys, finds_each_key_and_its_role)
     free(keys);
 }
 
+Test(admin_keys, lets_a_key_for_events_read_nothing_else)
+{
+    struct keys *keys = keys_of("billing events s3cret-of-billing-0004\n");
+    const struct key *key = keys_find(keys, SPAN_LITERAL("Bearer s3cret-of-billing-0004"));
+    cr_expect(key_may(key, ROLE_EVENTS));
+    cr_expect_not(key_may(key, ROLE_READ));
+    cr_expect_not(key_may(key, ROLE_PUSH));
+    cr_expect_not(key_may(key, ROLE_ADMIN));
+    free(keys);
+}
+
 Test(admin_keys, finds_nothing_else)
 {
     struct keys *keys = keys_of(GOOD);

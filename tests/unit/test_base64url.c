@@ -29,6 +29,20 @@ Test(base64url, decodes_the_vectors_of_the_rfc)
     }
 }
 
+Test(base64url, encodes_what_it_decodes)
+{
+    static const char all[] = "-_-_Zm9vYmFyZm9vYmE";
+    for (size_t len = 0; len < sizeof all; len++) {
+        char text[BASE64URL_CHARACTERS(sizeof all)];
+        char bytes[sizeof all];
+        size_t n = 0;
+        struct span encoded = {text, base64url_encode((struct span){all, len}, text)};
+        cr_assert_eq(encoded.len, BASE64URL_CHARACTERS(len));
+        cr_assert_eq(base64url_decode(encoded, bytes, sizeof bytes, &n), ERR_OK, "%zu", len);
+        cr_assert(span_equal((struct span){bytes, n}, (struct span){all, len}));
+    }
+}
+
 Test(base64url, takes_the_two_letters_of_its_own)
 {
     struct span bytes;
