@@ -5,6 +5,7 @@
 #include "gateway/base/clock.h"
 #include "gateway/events/alerts.h"
 #include "gateway/events/client_messages.h"
+#include "gateway/events/event_gauges.h"
 #include "gateway/events/event_log.h"
 #include "gateway/events/event_pulls.h"
 #include "gateway/events/event_resets.h"
@@ -71,6 +72,8 @@ enum err events_new(struct node *node, char *why, size_t why_cap)
     if (error == ERR_OK)
         error = serving_new(events, &events->serving);
     if (error == ERR_OK)
+        error = event_gauges_new(events, &events->gauges);
+    if (error == ERR_OK)
         error = client_messages_new(events, &events->client_messages);
     if (error == ERR_OK)
         error = webhooks_new(events, &events->webhooks, why, why_cap);
@@ -108,6 +111,7 @@ void events_on_second(struct worker *worker)
     if (events == NULL || !atomic_load(&events->is_started))
         return;
     event_log_on_second(events->log, worker);
+    event_gauges_on_second(events->gauges, worker);
     presence_on_second(events->presence, worker);
     client_messages_on_second(events->client_messages, worker);
 }
@@ -180,6 +184,7 @@ void events_free(struct events *events)
         return;
     alerts_free(events->alerts);
     webhooks_free(events->webhooks);
+    event_gauges_free(events->gauges);
     serving_free(events->serving);
     presence_free(events->presence);
     client_messages_free(events->client_messages);

@@ -9,6 +9,7 @@
 
 struct alerts;
 struct client_messages;
+struct event_gauges;
 struct event_log;
 struct event_pulls;
 struct event_resets;
@@ -22,6 +23,7 @@ struct events {
     struct event_log *log;
     struct event_pulls *pulls;
     struct event_resets *resets;
+    struct event_gauges *gauges;
     struct presence *presence;
     struct serving *serving;
     struct client_messages *client_messages;
