@@ -15,7 +15,7 @@ function partitionOf(userId) {
 }
 
 /* `count` userIds of one partition. */
-const usersOf = (partition, count) => range(0, 5000).map((n) => `u${n}`)
+const usersOf = (partition, count) => range(5000).map((n) => `u${n}`)
     .filter((userId) => partitionOf(userId) === partition).slice(0, count);
 
 /* They stay until the test ends. */
@@ -53,7 +53,7 @@ module.exports = (test) => {
         const herald = await t.herald({ store, args: ARGS });
         const consumer = new Consumer(herald, 'orders', { limit: 2 });
         await consumer.peek();
-        await come(herald, range(0, 5).map((n) => `c${n}`));
+        await come(herald, range(5).map((n) => `c${n}`));
         await waitUntil('all are kept', async () => (await consumer.listed()).lag === 5);
         const first = await consumer.peek();
         assert.equal(first.length, 2);
@@ -120,7 +120,7 @@ module.exports = (test) => {
         assert.deepEqual({ ...gap, id: undefined, time: undefined },
             { id: undefined, type: 'gap', time: undefined, partition: 3, from: 1, to: 8, cause: 'overflow' });
         assert.equal(parseEventId(gap.id).number, 8);
-        assert.deepEqual(events.map(({ id }) => parseEventId(id).number), range(9, 25));
+        assert.deepEqual(events.map(({ id }) => parseEventId(id).number), range(16, 9));
         assert.deepEqual(await consumer.next(), []);
     });
 
@@ -159,7 +159,7 @@ module.exports = (test) => {
 
     everyStore(test, 'fifteen consumers are the most, and one that is deleted makes room', async (t, store) => {
         const herald = await t.herald({ store, args: ARGS });
-        const names = range(0, 15).map((n) => `consumer-${n}`);
+        const names = range(15).map((n) => `consumer-${n}`);
         for (const name of names) {
             await new Consumer(herald, name).peek();
         }

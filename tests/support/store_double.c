@@ -175,8 +175,8 @@ static void submit_one(struct store_request *request, enum store_op op)
         between.n_arrivals += CONTAINER_OF(request, struct store_page, request)->is_arrival;
     if (op == STORE_OP_ACK)
         note_ack(CONTAINER_OF(request, struct store_ack, request));
-    if (refuse_if_away(request, op) || fail_consumers(request, op))
-    if (refuse_if_away(request, op) || answer_alert_step(request, op))
+    if (refuse_if_away(request, op) || answer_alert_step(request, op) ||
+        fail_consumers(request, op))
         return;
     struct asked *asked = calloc(1, sizeof *asked);
     *asked = (struct asked){.request = request, .on_done = request->on_done, .op = op};
