@@ -2,6 +2,7 @@
  * one may be malformed. */
 #include "gateway/stores/file/file_record.h"
 #include "gateway/stores/local/inbox.h"
+#include "proto/note/event.h"
 
 #include <criterion/criterion.h>
 #include <stdlib.h>
@@ -12,7 +13,28 @@
     "\5\0\0\0\0\0\0\0\x20\x4e\1p"
 
 /* At these places in `samples` below. */
-enum { PROBE, SHARED, NOTE, REF, USER, FULL_USER, KEYED_NOTE, KEYED_REF, KEY, BLOCK };
+#define TWO_CONSUMERS                                                                              \
+    "\5\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0\2pa"                                                         \
+    "\7\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0\2wb"
+
+enum {
+    PROBE,
+    SHARED,
+    NOTE,
+    REF,
+    USER,
+    FULL_USER,
+    KEYED_NOTE,
+    KEYED_REF,
+    KEY,
+    BLOCK,
+    EVENT,
+    PARTITION,
+    HERE,
+    LEFT,
+    GONE,
+    ALERT
+};
 
 static const struct file_record samples[] = {
     [PROBE] = {.kind = FILE_RECORD_PROBE},
@@ -74,6 +96,36 @@ static const struct file_record samples[] = {
              .print = {{1, 2, 3, 250, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 16}},
              .key = {"order-17", 8}},
     [BLOCK] = {.kind = FILE_RECORD_BLOCK, .user_id = {"anna", 4}, .expires_ms = 1700000060123},
+    [EVENT] = {.kind = FILE_RECORD_EVENT,
+               .user_id = {"\1events.3", 9},
+               .epoch = {"k3f9a2qd"},
+               .seq = 9,
+               .left = 8,
+               .time_ms = 1700000000123,
+               .data = {"{}", 2}},
+    [PARTITION] = {.kind = FILE_RECORD_PARTITION,
+                   .user_id = {"\1events.15", 10},
+                   .epoch = {"k3f9a2qd"},
+                   .seq = 9,
+                   .acked = 5,
+                   .left = 6,
+                   .devices = {TWO_CONSUMERS, sizeof TWO_CONSUMERS - 1},
+                   .gaps = {"2-3:e,6-6:o", 11}},
+    [HERE] = {.kind = FILE_RECORD_PRESENCE,
+              .user_id = {"anna", 4},
+              .devices = {"\6node-1\6node-2", 14}},
+    [LEFT] = {.kind = FILE_RECORD_PRESENCE,
+              .user_id = {"anna", 4},
+              .time_ms = 1700000000123,
+              .expires_ms = 1700000010123,
+              .cause = OFFLINE_NODE_LOST},
+    [GONE] = {.kind = FILE_RECORD_PRESENCE, .user_id = {"anna", 4}},
+    [ALERT] = {.kind = FILE_RECORD_ALERT,
+               .user_id = {"anna", 4},
+               .epoch = {"k3f9a2qd"},
+               .seq = 9,
+               .time_ms = 1700000000123,
+               .expires_ms = 1700000060123},
 };
 
 enum { N_SAMPLES = sizeof samples / sizeof *samples };
@@ -94,6 +146,8 @@ Test(file_record, comes_back_as_it_was_written)
         cr_assert(epoch_equal(out.epoch, in->epoch));
         cr_assert_eq(out.seq, in->seq);
         cr_assert_eq(out.acked, in->acked);
+        cr_assert_eq(out.left, in->left);
+        cr_assert_eq(out.cause, in->cause);
         cr_assert_eq(out.time_ms, in->time_ms);
         cr_assert_eq(out.expires_ms, in->expires_ms);
         cr_assert_eq(out.distance, in->distance);
@@ -160,6 +214,28 @@ Test(file_record, refuses_versions_kinds_and_values_that_are_not_ours)
     cr_assert_eq(read_with(BLOCK, 2, 3), ERR_INVALID_FIELD, "bytes behind its end");
     cr_assert_eq(read_with(BLOCK, 10, 1), ERR_INVALID_FIELD, "it ends after the year 2527");
     cr_assert_eq(read_with(KEY, 35, 65), ERR_INVALID_FIELD, "a key that is too long");
+}
+
+Test(file_record, refuses_malformed_records_of_the_event_log)
+{
+    cr_assert_eq(read_with(EVENT, 0, 3), ERR_INVALID_FIELD, "a version that had no events");
+    cr_assert_eq(read_with(NOTE, 0, 4), ERR_INVALID_FIELD, "a note of the version of events");
+    cr_assert_eq(read_with(EVENT, 1, FILE_RECORD_KINDS), ERR_INVALID_FIELD, "an unknown kind");
+    cr_assert_eq(read_with(EVENT, 19, 9), ERR_INVALID_FIELD, "it has left itself");
+    cr_assert_eq(read_with(EVENT, 33, 0x7f), ERR_INVALID_FIELD, "later than the year 2527");
+    cr_assert_eq(read_with(EVENT, 35, 'a'), ERR_INVALID_FIELD, "of a user");
+    cr_assert_eq(read_with(EVENT, 43, '9' + 1), ERR_INVALID_FIELD, "of no partition");
+    cr_assert_eq(read_with(PARTITION, 19, 10), ERR_INVALID_FIELD, "more than head have left");
+    cr_assert_eq(read_with(PARTITION, 27, 10), ERR_INVALID_FIELD, "acknowledged above head");
+    cr_assert_eq(read_with(PARTITION, 47, 10), ERR_INVALID_FIELD, "a consumer above head");
+    cr_assert_eq(read_with(PARTITION, 63, 0), ERR_INVALID_FIELD, "a consumer without a name");
+    cr_assert_eq(read_with(HERE, 3, 1), ERR_INVALID_FIELD, "on a node and with an end");
+    cr_assert_eq(read_with(HERE, 26, 14), ERR_INVALID_FIELD, "a name behind its end");
+    cr_assert_eq(read_with(HERE, 26, 0), ERR_INVALID_FIELD, "a node without a name");
+    cr_assert_eq(read_with(LEFT, 19, OFFLINE_CAUSES), ERR_INVALID_FIELD, "no cause");
+    cr_assert_eq(read_with(LEFT, 9, 0x7f), ERR_INVALID_FIELD, "offline after the year 2527");
+    cr_assert_eq(read_with(ALERT, 11, 0), ERR_INVALID_FIELD, "of number 0");
+    cr_assert_eq(read_with(ALERT, 33, 0x7f), ERR_INVALID_FIELD, "due after the year 2527");
 }
 
 Test(file_record, refuses_devices_that_are_malformed)
@@ -242,7 +318,7 @@ Test(file_record, reads_what_version_2_wrote)
     cr_assert_eq(out.bytes, 5);
     cr_assert_eq(out.acked, 0);
     cr_assert(span_equal(out.user_id, SPAN_LITERAL("b")));
-    for (int i = 0; i < N_SAMPLES; i++) {
+    for (int i = 0; i < EVENT; i++) {
         if (i == NOTE || i == REF || i == KEYED_NOTE || i == KEYED_REF)
             continue;
         char bytes[256];
