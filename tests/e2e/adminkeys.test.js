@@ -29,10 +29,12 @@ const ROUTES = [
     ['POST', '/broadcast', ['push', 'admin'], '{"data":1}', JSON_TYPE],
     ['POST', '/tickets', ['push', 'admin'], '{"userId":"u"}', JSON_TYPE],
     ['GET', '/online', ['read', 'admin']], /* nobody keeps who is online */
-    ['GET', '/events?consumer=c', ['events', 'admin']], /* 409: this one keeps no events */
+    ['GET', '/webhooks', ['read', 'admin']],
+    ['POST', '/webhooks/u/test', ['admin'], '{}', JSON_TYPE],
+    ['GET', '/events', ['events', 'admin']], /* without a consumer, and this one keeps no events */
     ['POST', '/events/ack', ['events', 'admin'], '{}', JSON_TYPE],
     ['GET', '/events/consumers', ['events', 'admin']],
-    ['DELETE', '/events/consumers/c', ['events', 'admin']],
+    ['DELETE', '/events/consumers/u', ['events', 'admin']],
     ['POST', '/online', ['read', 'admin'], '{"userIds":["u"]}', JSON_TYPE],
     ['GET', '/users/u', ['read', 'admin']],
     ['HEAD', '/users/u', ['read', 'admin']],
@@ -110,7 +112,7 @@ module.exports = (test) => {
     test('the table above has every route of the sources', async () => {
         const source = fs.readFileSync(path.join(__dirname, '../../admin/routes/routes.c'), 'utf8');
         const rows = [...source.matchAll(/^ {4}\{"([A-Z]+)", "([^"]+)"/gm)].map(([, method, target]) => `${method} ${target}`);
-        const tested = new Set(ROUTES.map(([method, target]) => `${method} ${target.replace(/(?<=^\/users\/)u\b/, '*').replace('abcdefgh-1', '*')}`));
+        const tested = new Set(ROUTES.map(([method, target]) => `${method} ${target.replace(/(?<=^\/(users|events\/consumers|webhooks)\/)u\b/, '*').replace('abcdefgh-1', '*')}`));
         assert.ok(rows.length >= 15, `found ${rows.length} routes`);
         for (const row of rows) {
             assert.ok(tested.has(row), `${row} is not tested (${[...tested].join(', ')})`);
