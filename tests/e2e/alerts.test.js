@@ -174,6 +174,7 @@ module.exports = (test) => {
         assertProblem(await push(2), 422, { type: 'idempotency-mismatch' });
         assertProblem(await herald.push('repeat', 1, { idempotencyKey: 'order-17' }), 422);
         await consumer.readCount(TYPE, 1, 'repeat');
+        assert.equal((await push(1)).json.duplicate, true);
         await assertNoEvent(consumer, 'nobody');
         assert.equal(alertsOf(consumer, 'repeat').length, 1);
     });

@@ -161,6 +161,24 @@ Test(store_contract, a_repeated_push_has_one_alert)
     free(serve.alerts);
 }
 
+/* "Each change is written once": the answer to the push may be lost for longer than alertAfter. */
+Test(store_contract, a_push_that_is_repeated_after_its_event_has_no_second_alert)
+{
+    unsigned partition = partition_of("anna");
+    cr_assert_eq(push_with_alert("anna", 1, "key").error, ERR_OK);
+    struct store_serve serve = wait_for_due(partition, 1);
+    cr_assert_eq(end_alert(partition, serve.alerts[0], "{\"alert\":1}"), ERR_OK);
+    free(serve.alerts);
+    struct store_target repeated = push_with_alert("anna", 1, "key");
+    cr_assert_eq(repeated.error, ERR_OK);
+    cr_assert(repeated.is_duplicate);
+    serve = look(partition);
+    cr_expect_eq(serve.n_pending_alerts, 0);
+    cr_expect_eq(serve.n_alerts, 0);
+    free(serve.alerts);
+    cr_assert_eq(consumers_list(store, partition).head, 1);
+}
+
 Test(store_contract, refuses_a_push_with_one_alert_too_many)
 {
     contract_open_events((struct store_config){.alerts_max = 3});

@@ -53,7 +53,7 @@ static struct span write_alert(const struct waiting_alert *waiting, char out[RED
 static enum err send_batch(struct redis_commands *commands, const struct redis_alerts_batch *batch,
                            const struct redis_call *call)
 {
-    enum { KEYS = 4, PACKED_BYTES = 3 * REDIS_PACKED_BYTES };
+    enum { KEYS = 4, PACKED_BYTES = 4 * REDIS_PACKED_BYTES };
     const struct redis_common *common = commands->common;
     struct redis_keys keys;
     struct redis_event_keys more;
@@ -65,7 +65,8 @@ static enum err send_batch(struct redis_commands *commands, const struct redis_a
     redis_event_keys_more(&keys, &more);
     char *at = redis_pack_number(packed, common->events_max);
     at = redis_pack_number(at, common->events_max_bytes);
-    redis_pack_number(at, common->alerts_max);
+    at = redis_pack_number(at, common->alerts_max);
+    redis_pack_number(at, (uint64_t)common->idempotency_window_s * 1000);
     args[0] = keys.inbox;
     args[1] = keys.meta;
     args[2] = keys.channel;

@@ -1,6 +1,6 @@
 -- What is due in a partition, for the node that serves it.
 -- KEYS  4 on  5 users  6 offline  7 leases: event_presence.lua  8 serve: the NAME of who serves it
---       9 alerts: EPOCH:SEQ:PUSHED:USER by the time when it is due
+--       9 alerts: EPOCH:SEQ:PUSHED:USER by the time when it is due; below 0: event_alert_end.lua
 -- ARGV  1 packed: time to live in ms, most events, most bytes, the grace time, how long the lease of a
 --       node and that of serving last, most users and most alerts of one step, an epoch to begin
 --       2 NAME  3 any of: w (wants to serve), j (may judge), k (user.offline is kept)
@@ -121,9 +121,9 @@ end
 
 local answer, next_due, n_alerts = {}, 0, 0
 if is_mine then
-    n_alerts = redis.call('ZCOUNT', alerts, '-inf', '+inf')
+    n_alerts = redis.call('ZCOUNT', alerts, '0', '+inf')
     if n_alerts > 0 then
-        answer = redis.call('ZRANGE', alerts, '-inf', digits(now), 'BYSCORE', 'LIMIT', '0',
+        answer = redis.call('ZRANGE', alerts, '0', digits(now), 'BYSCORE', 'LIMIT', '0',
             digits(max_alerts), 'WITHSCORES')
         next_due = redis.call('ZRANGE', alerts, '(' .. digits(now), '+inf', 'BYSCORE', 'LIMIT', '0', '1',
             'WITHSCORES')[2] or 0
