@@ -7,25 +7,43 @@
 #include "proto/json/json_members.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 
 /* ---- GET /webhooks ---- */
 
+/* Too large for the struct of a request, which every request is allocated with (admin/route.h). */
+struct list_work {
+    struct webhooks_list op;
+    struct request *request;
+};
+
 struct webhooks_call {
     struct request request;
-    struct webhooks_list op;
+    struct list_work *work;
 };
+
+static struct webhooks_call *list_of(struct request *request)
+{
+    return CONTAINER_OF(request, struct webhooks_call, request);
+}
 
 static void on_webhooks_done(struct webhooks_list *list)
 {
-    request_done(&CONTAINER_OF(list, struct webhooks_call, op)->request);
+    request_done(CONTAINER_OF(list, struct list_work, op)->request);
 }
 
 static void run_webhooks(struct request *request)
 {
-    struct webhooks_list *list = &CONTAINER_OF(request, struct webhooks_call, request)->op;
-    list->on_done = on_webhooks_done;
+    struct list_work *work = calloc(1, sizeof *work);
+    list_of(request)->work = work;
+    if (work == NULL) {
+        request_refuse_with(request, ERR_NO_MEMORY, NULL, NULL);
+        return;
+    }
+    work->request = request;
+    work->op.on_done = on_webhooks_done;
     request_hand_over(request);
-    webhooks_list(request->service->node, list);
+    webhooks_list(request->service->node, &work->op);
 }
 
 /* A number, or null where there is none. */
@@ -63,7 +81,7 @@ static void write_webhook(struct json_out *out, const struct webhook_shown *show
 
 static void finish_webhooks(struct request *request)
 {
-    const struct webhooks_list *list = &CONTAINER_OF(request, struct webhooks_call, request)->op;
+    const struct webhooks_list *list = &list_of(request)->work->op;
     struct json_out *out = &request->out;
     if (list->error != ERR_OK) {
         request_refuse_with(request, list->error, NULL, NULL);
@@ -78,15 +96,27 @@ static void finish_webhooks(struct request *request)
     request_reply(request, 200);
 }
 
-const struct route_action webhooks_action = {
-    .request_bytes = sizeof(struct webhooks_call), .run = run_webhooks, .finish = finish_webhooks};
+static void end_webhooks(struct request *request)
+{
+    free(list_of(request)->work);
+}
+
+const struct route_action webhooks_action = {.request_bytes = sizeof(struct webhooks_call),
+                                             .run = run_webhooks,
+                                             .finish = finish_webhooks,
+                                             .end = end_webhooks};
 
 /* ---- POST /webhooks/NAME/test ---- */
 
+struct test_work {
+    struct webhook_test op;
+    struct request *request;
+    char name[WEBHOOK_SHOWN_NAME_BYTES];
+};
+
 struct webhook_test_request {
     struct request request;
-    struct webhook_test op;
-    char name[WEBHOOK_SHOWN_NAME_BYTES];
+    struct test_work *work;
 };
 
 static const char no_such_webhook[] = "there is no webhook of this name";
@@ -98,7 +128,7 @@ static struct webhook_test_request *test_of(struct request *request)
 
 static void on_test_done(struct webhook_test *test)
 {
-    request_done(&CONTAINER_OF(test, struct webhook_test_request, op)->request);
+    request_done(CONTAINER_OF(test, struct test_work, op)->request);
 }
 
 static void run_webhook_test(struct request *request)
@@ -106,16 +136,22 @@ static void run_webhook_test(struct request *request)
     static const char *const no_names[] = {NULL};
     struct json_members members = {.names = no_names};
     struct json_problem bad;
-    struct webhook_test_request *test = test_of(request);
     struct span body = buf_span(&request->body);
     if (body.len > 0 && json_members_scan(body, &members, &bad) != ERR_OK) {
         request_refuse_json(request, &bad);
+        return;
+    }
+    struct test_work *test = calloc(1, sizeof *test);
+    test_of(request)->work = test;
+    if (test == NULL) {
+        request_refuse_with(request, ERR_NO_MEMORY, NULL, NULL);
         return;
     }
     if (!request_path_name(request, test->name, sizeof test->name, &test->op.name)) {
         request_refuse_with(request, ERR_NOT_FOUND, NULL, no_such_webhook);
         return;
     }
+    test->request = request;
     test->op.on_done = on_test_done;
     request_hand_over(request);
     webhooks_test(request->service->node, &test->op);
@@ -134,7 +170,7 @@ static void write_answer_body(struct json_out *out, const struct webhook_test *t
 
 static void finish_webhook_test(struct request *request)
 {
-    const struct webhook_test_request *test = test_of(request);
+    const struct test_work *test = test_of(request)->work;
     struct json_out *out = &request->out;
     if (test->op.error != ERR_OK) {
         request_refuse_with(request, test->op.error, NULL,
@@ -151,7 +187,13 @@ static void finish_webhook_test(struct request *request)
     request_reply(request, 200);
 }
 
+static void end_webhook_test(struct request *request)
+{
+    free(test_of(request)->work);
+}
+
 const struct route_action webhook_test_action = {.request_bytes =
                                                      sizeof(struct webhook_test_request),
                                                  .run = run_webhook_test,
-                                                 .finish = finish_webhook_test};
+                                                 .finish = finish_webhook_test,
+                                                 .end = end_webhook_test};
