@@ -109,8 +109,6 @@ enum err delivery_enter(struct session *session, struct span user_id, struct spa
     if (error != ERR_OK)
         return error;
     struct client *client = session->client;
-    if (client->n_sessions == 1 && delivery_events_of(client)->on_online != NULL)
-        delivery_events_of(client)->on_online(client);
     while (client->n_sessions > (uint32_t)options->max_connections_per_user) {
         struct list *oldest = client->sessions.next;
         session_close(CONTAINER_OF(oldest, struct session, link), ERR_REPLACED);
@@ -137,7 +135,7 @@ void delivery_leave(struct session *session, enum offline_cause cause)
 {
     struct client *client = session->client; /* it is freed at the end of the turn */
     bool is_last = leave_with(session, session_is_held(session) ? positions_part : positions_leave);
-    if (is_last && delivery_events_of(client)->on_offline != NULL)
+    if (is_last && client->is_present && delivery_events_of(client)->on_offline != NULL)
         delivery_events_of(client)->on_offline(client, cause);
 }
 

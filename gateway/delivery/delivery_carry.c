@@ -117,10 +117,12 @@ enum err delivery_adopt(struct worker *worker, struct peers *peers,
     if (error != ERR_OK || carried->is_stranger)
         return error;
     error = delivery_join(session, carried->user_id, carried->device);
-    if (error == ERR_OK)
+    if (error == ERR_OK) {
+        session->client->is_present = true;
         begin_here(session, carried);
-    else
+    } else {
         give_back(session);
+    }
     return error;
 }
 

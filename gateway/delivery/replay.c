@@ -30,6 +30,7 @@
 #include "gateway/delivery/replay.h"
 
 #include "gateway/base/metrics.h"
+#include "gateway/delivery/client_describe.h"
 #include "gateway/delivery/page_learn.h"
 #include "gateway/delivery/page_queue.h"
 #include "gateway/delivery/positions.h"
@@ -408,6 +409,7 @@ static void take_page(struct session *session, const struct store_page *page)
     if (!session->reader.has_begun)
         begin_session_at(session, page);
     session->reader.must_arrive = false;
+    client_note_present(session->client);
     give_page(session, page);
     session_trim(session);
 }
@@ -470,6 +472,7 @@ static void on_page_letter(struct letter *letter)
     session->extra->wait.page = NULL;
     if (page->error != ERR_OK) {
         session_send_answer(session); /* accepted: it waits for the store */
+        client_note_present(client);
         session->reader.must_look_back |= page->wants_withdrawn;
         put_off_page(session);
     } else if (page->blocked_until_ms != 0) {

@@ -45,7 +45,7 @@ static void write_client(struct client *client, void *argument)
 {
     struct presence_walk *walk = argument;
     unsigned number = store_partition_of(client_user_id(client));
-    if ((atomic_load(&walk->active) & (1u << number)) != 0)
+    if (client->is_present && (atomic_load(&walk->active) & (1u << number)) != 0)
         presence_note_come(&walk->presence->partitions[number], client, true);
 }
 

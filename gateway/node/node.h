@@ -31,9 +31,10 @@ struct event_message;
 struct delivery_events {
     /* One of the user's positions has moved to `acked`. */
     void (*on_position)(struct client *client, uint64_t acked);
-    /* The first session of a user on this node has entered; the last one has left, for this
-     * reason. The client is still what it was. Neither is called for sessions that come from
-     * another process, or go to one. NULL: nobody keeps who is online. */
+    /* The first session of a user on this node is accepted (one that is refused, because the user
+     * is blocked, is not); the last one has left, for this reason. The client is still what it was.
+     * Neither is called for sessions that come from another process, or go to one. NULL: nobody
+     * keeps who is online. */
     void (*on_online)(struct client *client);
     void (*on_offline)(struct client *client, enum offline_cause cause);
 };

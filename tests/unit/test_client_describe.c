@@ -1,6 +1,7 @@
 /* What presence hears of a user's sessions: when the first one on this node has entered, when the
  * last one has left and why, and what is said of the first. */
 #include "gateway/delivery/client_describe.h"
+#include "gateway/delivery/delivery.h"
 #include "gateway/session/session_close.h"
 #include "tests/support/subscriber.h"
 #include "tests/support/successor.h"
@@ -58,6 +59,25 @@ static void set_up(void)
 }
 
 TestSuite(client_describe, .init = set_up, .fini = successor_stop);
+
+static void on_blocked(struct store_request *request)
+{
+    (void)request;
+}
+
+Test(client_describe, a_blocked_user_who_tries_to_enter_was_never_there)
+{
+    struct store_block block = {
+        .request = {.on_done = on_blocked}, .user_id = SPAN_LITERAL("u"), .for_s = 60};
+    store_block(fixture.node.store, &block);
+    node_fixture_turn();
+    subscriber_open(&first, (struct admission){.level = LEVEL_V1, .is_page = true});
+    cr_assert_eq(delivery_enter(first.session, SPAN_LITERAL("u"), SPAN_NONE), ERR_OK);
+    node_fixture_turn();
+    subscriber_expect_close(&first, 4503);
+    cr_expect_eq(heard.n_online, 0);
+    cr_expect_eq(heard.n_offline, 0);
+}
 
 Test(client_describe, is_told_of_the_first_session_and_of_the_last_alone)
 {
