@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 enum {
-    BATCH_MAX = 256,
+    BATCH_MAX = STORE_EVENTS_AT_ONCE,
     BATCH_MAX_BYTES = 1 << 20,
     BATCH_SHARE = 8, /* a request takes at most this part of a partition's ceilings */
 };

@@ -57,6 +57,9 @@ size_t webhook_feed_cut(struct webhook_feed *feed, const uint64_t *seqs, size_t 
         taken = n < feed->most ? n : feed->most;
         feed->through = taken == 0 ? 0 : taken == n ? last : seqs[taken - 1];
         feed->refusals = 0;
+    } else if (feed->through >
+               last) { /* a smaller batch, of a file read again: the page ends here */
+        feed->through = last;
     }
     feed->n = taken;
     return taken;

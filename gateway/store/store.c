@@ -8,6 +8,8 @@
 #include "gateway/store/store_event_request.h"
 #include "proto/bytes/utf8.h"
 
+#include <assert.h>
+
 void store_close(struct store *store)
 {
     if (store != NULL)
@@ -113,6 +115,7 @@ void store_ticket_take(struct store *store, struct store_ticket_take *take)
 
 void store_event_append(struct store *store, struct store_event_append *append)
 {
+    assert(append->n > 0 && append->n <= STORE_EVENTS_AT_ONCE);
     submit_one(store, &append->request, STORE_OP_EVENT_APPEND);
 }
 

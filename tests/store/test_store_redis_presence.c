@@ -275,6 +275,9 @@ Test(store_redis, the_users_of_a_lost_node_are_ended_by_whoever_serves)
         serve = serve_as("nb", true);
     }
     cr_assert_geq(clock_monotonic_ms() - opened_ms, STORE_PRESENCE_LEASE_MS - 100);
+    cr_assert(serve.has_more);
+    cr_assert(write_presence("na", 0, NULL, false).is_new, "some of its users were taken from it");
+    age_node("na");
     while (serve.has_more)
         serve = serve_as("nb", true);
     cr_assert_eq(count_events(), before + USERS, "all but the one who is elsewhere, and one more");

@@ -8,7 +8,7 @@
 
 #include <criterion/criterion.h>
 
-enum { APPENDS = 600, BATCH = 256 };
+enum { APPENDS = 250, BATCH = STORE_EVENTS_AT_ONCE };
 
 static struct written {
     struct event_append append;

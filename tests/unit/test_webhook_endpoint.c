@@ -289,3 +289,17 @@ Test(webhook_endpoint, takes_another_batch_size_of_a_file_read_again)
     webhook_feed_set_batch(&feed, 10);
     cr_assert_eq(cut(40), 10);
 }
+
+/* A page of the smaller size ends before the batch that was formed: what stands behind its end is
+ * not acknowledged with it. */
+Test(webhook_endpoint, acknowledges_no_more_than_was_sent_when_the_batch_has_become_smaller)
+{
+    begin(8);
+    cr_assert_eq(cut(40), 8);
+    cr_assert_eq(answer(WEBHOOK_FAILED), FEED_AGAIN);
+    webhook_feed_set_batch(&feed, 3);
+    const uint64_t seqs[] = {1, 2, 3};
+    cr_assert_eq(webhook_feed_cut(&feed, seqs, 3, 3), 3);
+    cr_assert_eq(answer(WEBHOOK_OK), FEED_ACKNOWLEDGE);
+    cr_assert_eq(position, 3);
+}

@@ -1,7 +1,5 @@
 #include "gateway/stores/redis/redis_event_log.h"
 
-#include <assert.h>
-
 /* --- appends --- */
 
 enum err redis_event_append_send(struct redis_commands *commands, struct store_request *request,
@@ -14,7 +12,6 @@ enum err redis_event_append_send(struct redis_commands *commands, struct store_r
     struct epoch fresh;
     char packed[PACKED_BYTES];
     struct span args[KEYS + 1 + STORE_EVENTS_AT_ONCE];
-    assert(append->n > 0 && append->n <= STORE_EVENTS_AT_ONCE);
     enum err error = epoch_random(&fresh);
     if (error != ERR_OK)
         return error;

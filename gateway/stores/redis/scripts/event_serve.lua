@@ -67,6 +67,8 @@ local function take_users(n)
         end
         if #found > 0 then
             redis.call('ZREM', key, unpack(found))
+            -- It writes all its users again when it is back, also if others of them are still here.
+            redis.call('HSET', leases, name, digits(renewed) .. ':l')
         end
         n = n - #found
         if redis.call('EXISTS', key) == 0 then
