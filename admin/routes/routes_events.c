@@ -316,28 +316,44 @@ const struct route_action event_ack_action = {
 
 /* ---- GET /events/consumers ---- */
 
+/* Too large for the struct of a request, which every request is allocated with (admin/route.h). */
+struct consumers_work {
+    struct gateway_event_consumers op;
+    struct request *request;
+};
+
 struct consumers_call {
     struct request request;
-    struct gateway_event_consumers op;
+    struct consumers_work *work;
 };
+
+static struct consumers_call *consumers_of(struct request *request)
+{
+    return CONTAINER_OF(request, struct consumers_call, request);
+}
 
 static void on_consumers_done(struct gateway_event_consumers *consumers)
 {
-    request_done(&CONTAINER_OF(consumers, struct consumers_call, op)->request);
+    request_done(CONTAINER_OF(consumers, struct consumers_work, op)->request);
 }
 
 static void run_consumers(struct request *request)
 {
-    struct gateway_event_consumers *op = &CONTAINER_OF(request, struct consumers_call, request)->op;
-    op->on_done = on_consumers_done;
+    struct consumers_work *work = calloc(1, sizeof *work);
+    consumers_of(request)->work = work;
+    if (work == NULL) {
+        request_refuse_with(request, ERR_NO_MEMORY, NULL, NULL);
+        return;
+    }
+    work->request = request;
+    work->op.on_done = on_consumers_done;
     request_hand_over(request);
-    gateway_event_consumers(request->service->node, op);
+    gateway_event_consumers(request->service->node, &work->op);
 }
 
 static void finish_consumers(struct request *request)
 {
-    const struct gateway_event_consumers *op =
-        &CONTAINER_OF(request, struct consumers_call, request)->op;
+    const struct gateway_event_consumers *op = &consumers_of(request)->work->op;
     struct json_out *out = &request->out;
     if (op->error != ERR_OK) {
         refuse_events(request, op->error, NULL);
@@ -356,9 +372,15 @@ static void finish_consumers(struct request *request)
     request_reply(request, 200);
 }
 
+static void end_consumers(struct request *request)
+{
+    free(consumers_of(request)->work);
+}
+
 const struct route_action event_consumers_action = {.request_bytes = sizeof(struct consumers_call),
                                                     .run = run_consumers,
-                                                    .finish = finish_consumers};
+                                                    .finish = finish_consumers,
+                                                    .end = end_consumers};
 
 /* ---- DELETE /events/consumers/NAME ---- */
 

@@ -2,6 +2,7 @@
 
 #include "gateway/base/clock.h"
 #include "gateway/base/hash.h"
+#include "gateway/delivery/client_describe.h"
 #include "tests/support/bare_node.h"
 
 #include <criterion/criterion.h>
@@ -99,8 +100,7 @@ void presence_node_enter(struct presence_node *node, const char *user_id)
                                              worker_mailbox(node->worker));
     cr_assert_not_null(client);
     node->n_entered++;
-    if (client->n_sessions == 1 && node->node.delivery_events.on_online != NULL)
-        node->node.delivery_events.on_online(client);
+    client_note_present(client);
 }
 
 void presence_node_leave(struct presence_node *node, const char *user_id, enum offline_cause cause)
