@@ -25,7 +25,7 @@ class Lane {
         }
         const kind = random.next();
         const ttl = kind < 0.05 ? 0 : kind < 0.12 ? random.pick(SHORT_TTL_S) : 3600;
-        const collapseKey = ttl > 0 && random.isTrue(0.08) ? random.pick(COLLAPSE_KEYS) : undefined;
+        const collapseKey = ttl > 0 && random.isTrue(0.15) ? random.pick(COLLAPSE_KEYS) : undefined;
         /* Now and then beyond the 16 KiB that Redis publishes with the number. */
         const size = random.isTrue(0.03) ? random.between(16000, 24000) : random.between(0, 600);
         return { lane: this.name, n: this.n++, to: [...to], ttl, size, collapseKey, mustCancel: random.isTrue(0.05) };

@@ -179,7 +179,8 @@ function judgeEffort(world, { accepted, repeated, duplicates, gaps }, seconds) {
     if (accepted < 20 * seconds || repeated === 0) {
         ledger.fault(`only ${accepted} accepted and ${repeated} repeated in ${seconds} s`);
     }
-    const isSeldom = duplicates === 0 || ['expired', 'cancelled', 'collapsed'].some((cause) => !gaps[cause]);
+    /* What was withdrawn or replaced after it was written is hidden, and which of both it was is not told. */
+    const isSeldom = duplicates === 0 || !gaps.expired || !gaps.cancelled || !(gaps.collapsed || gaps.hidden);
     if (seconds >= 20 && isSeldom) {
         ledger.fault(`${duplicates} duplicates answered, and not every cause was told: ${JSON.stringify(gaps)}`);
     }
