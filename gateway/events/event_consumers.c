@@ -36,7 +36,7 @@ static void on_answered(struct store_request *request)
 }
 
 void consumers_ask(const struct events *events, struct consumers_call *call, unsigned partitions,
-                   int action)
+                   enum store_consumers_action action)
 {
     struct node *node = events->node;
     unsigned n = 0;

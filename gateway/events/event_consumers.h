@@ -37,6 +37,6 @@ struct consumers_call {
 
 /* `partitions` is not empty. Any thread, between events_start and events_stop. */
 void consumers_ask(const struct events *events, struct consumers_call *call, unsigned partitions,
-                   int action);
+                   enum store_consumers_action action);
 
 #endif

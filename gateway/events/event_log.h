@@ -56,8 +56,8 @@ struct event_listener {
 void event_log_listen(struct event_log *log, struct event_listener *listener);
 
 /* What the store reports of a partition: store_events.on_inbox_event, on_missed and get_known. */
-void event_log_on_event(struct event_log *log, unsigned partition, struct inbox_event event);
-void event_log_on_missed(struct event_log *log, unsigned partition);
-void event_log_get_known(struct event_log *log, unsigned partition, struct store_known *ret_known);
+void event_log_on_event(struct event_log *log, unsigned index, struct inbox_event event);
+void event_log_on_missed(struct event_log *log, unsigned index);
+void event_log_get_known(struct event_log *log, unsigned index, struct store_known *ret_known);
 
 #endif

@@ -11,7 +11,8 @@ static bool is_new(const struct event_making *making)
     return (making->missing & FIRST) != 0;
 }
 
-static void ask_making(struct event_making *making, unsigned partitions, int action,
+static void ask_making(struct event_making *making, unsigned partitions,
+                       enum store_consumers_action action,
                        void (*on_done)(struct consumers_call *call))
 {
     making->call.on_done = on_done;

@@ -41,11 +41,11 @@ struct gateway_events {
     uint64_t number; /* the gateway's own, as is what follows */
     void *own;
 };
-void gateway_events(struct node *node, struct gateway_events *events);
-void gateway_events_clear(struct gateway_events *events); /* one that was never asked is fine */
+void gateway_events(struct node *node, struct gateway_events *asked);
+void gateway_events_clear(struct gateway_events *asked); /* one that was never asked is fine */
 
 /* For a reader whose client has gone: if it waits, it is answered soon. */
-void gateway_events_give_up(struct node *node, struct gateway_events *events);
+void gateway_events_give_up(struct node *node, struct gateway_events *asked);
 
 /* POST /events/ack. */
 struct gateway_event_ack {
@@ -56,7 +56,7 @@ struct gateway_event_ack {
                      * ERR_STORE_UNAVAILABLE, ERR_NO_MEMORY */
     uint64_t lag;   /* events that it has not acknowledged */
 };
-void gateway_event_ack(struct node *node, struct gateway_event_ack *ack);
+void gateway_event_ack(struct node *node, struct gateway_event_ack *asked);
 
 /* GET /events/consumers: those that pull. */
 struct gateway_event_consumer {
@@ -71,7 +71,7 @@ struct gateway_event_consumers {
     size_t n;       /* out: by name */
     struct gateway_event_consumer list[STORE_MAX_CONSUMERS];
 };
-void gateway_event_consumers(struct node *node, struct gateway_event_consumers *consumers);
+void gateway_event_consumers(struct node *node, struct gateway_event_consumers *asked);
 
 /* DELETE /events/consumers/NAME. */
 struct gateway_event_forget {
@@ -80,6 +80,6 @@ struct gateway_event_forget {
     enum err error;       /* out: as of gateway_event_ack */
     uint64_t unread;      /* out: events that it had not acknowledged */
 };
-void gateway_event_forget(struct node *node, struct gateway_event_forget *forget);
+void gateway_event_forget(struct node *node, struct gateway_event_forget *asked);
 
 #endif

@@ -65,7 +65,7 @@ struct store_consumer {
 struct store_consumers {
     struct store_request request;
     unsigned partition;
-    enum { CONSUMERS_LIST, CONSUMERS_ADD, CONSUMERS_REMOVE } action;
+    enum store_consumers_action { CONSUMERS_LIST, CONSUMERS_ADD, CONSUMERS_REMOVE } action;
     struct span key;    /* ADD, REMOVE */
     bool from_now;      /* ADD: it begins after the newest event; else with the oldest one kept */
     enum err error;     /* out: ERR_OK (ADD: it is there, new or not; REMOVE: it was or was not),

@@ -4,6 +4,7 @@
  * and sends to subscribers what nobody asked for. */
 #include "tests/race/random_cluster.h"
 
+#include "gateway/stores/redis/redis_common.h"
 #include "gateway/stores/redis/redis_slots.h"
 
 #include <arpa/inet.h>
@@ -99,7 +100,8 @@ static void say_slots(void)
 
 /* ---- what a Redis says ---- */
 
-enum { PUSH, PUSHES, TRIAL = 9 }; /* in the order in which scripts are loaded */
+/* Which script a Redis is asked for, in the order in which they are loaded. */
+enum { PUSH = SCRIPT_PUSH, PUSHES = SCRIPT_PUSHES, TRIAL = SCRIPT_TRIAL };
 
 static unsigned user_of(const struct span *words, size_t n)
 {

@@ -139,7 +139,7 @@ void sim_node_start(struct sim_node *at)
         .workers = at->workers,
         .n_workers = sim->plan.n_workers,
         .session_events = &events,
-        .delivery_events = {push_waits_acked},
+        .delivery_events = {.on_position = push_waits_acked},
         .command_fns = command_fns,
         .max_connections = 1000,
         .max_sockets = 1000,

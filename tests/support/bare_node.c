@@ -46,7 +46,7 @@ void bare_node_init(struct node *node, struct options *options, struct worker **
         .n_workers = 1,
         .session_events = &session_events,
         .command_fns = command_fns,
-        .delivery_events = {push_waits_acked},
+        .delivery_events = {.on_position = push_waits_acked},
         .max_connections = 100,
         .max_sockets = 100,
         .pages_at_once = REPLAY_PAGES_AT_ONCE,

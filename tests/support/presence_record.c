@@ -258,7 +258,7 @@ static void submit(struct store *store, struct store_request *request, enum stor
         link->other->ops->submit(link->other, request, op);
         return;
     }
-    request->op = op;
+    request->op = (int)op;
     request->next = NULL;
     *link->last = request;
     link->last = &request->next;

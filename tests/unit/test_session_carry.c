@@ -151,7 +151,7 @@ Test(session_carry, reads_on_after_half_of_a_frame)
         node_fixture_turn();
         take_over();
         subscriber_send_raw(&subscriber, ping + cut, sizeof ping - cut);
-        node_fixture_turn();
+        node_fixture_wait_ms(20); /* what was read before has a turn of its own */
         subscriber_expect(&subscriber, WS_PONG, "hi");
         subscriber_hang_up(&subscriber);
         successor_stop();
@@ -189,7 +189,7 @@ Test(session_carry, reads_on_after_each_byte_of_a_message_in_pieces)
         take_over();
         cr_expect(subscriber.session->is_unfinished);
         subscriber_send_raw(&subscriber, message + cut, n - cut);
-        node_fixture_turn();
+        node_fixture_wait_ms(20); /* what was read before has a turn of its own */
         subscriber_expect(&subscriber, WS_TEXT, "{\"type\":\"pong\"}");
         cr_expect_not(subscriber.session->is_unfinished);
         cr_expect_null(subscriber.session->extra);

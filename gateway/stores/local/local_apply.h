@@ -21,9 +21,9 @@ void local_apply_ticket_take(struct local_state *state, struct store_ticket_take
 
 /* store_event_request.h */
 void local_apply_event_append(struct local_state *state, struct store_event_append *append);
-void local_apply_consumers(struct local_state *state, struct store_consumers *consumers);
+void local_apply_consumers(struct local_state *state, struct store_consumers *asked);
 void local_apply_presence(struct local_state *state, struct store_presence *presence);
-void local_apply_present(struct local_state *state, struct store_present *present);
+void local_apply_present(struct local_state *state, struct store_present *asked);
 void local_apply_serve(struct local_state *state, struct store_serve *serve);
 void local_apply_alert_end(struct local_state *state, struct store_alert_end *end);
 

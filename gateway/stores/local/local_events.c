@@ -156,7 +156,7 @@ static struct notification **make_events(const struct local_state *state,
                                          const struct store_event_append *append, int64_t now_ms,
                                          uint64_t *ret_bytes)
 {
-    struct notification **notes = malloc(append->n * sizeof *notes);
+    struct notification **notes = malloc(append->n * sizeof(struct notification *));
     *ret_bytes = 0;
     for (size_t i = 0; notes != NULL && i < append->n; i++) {
         notes[i] = local_make_event(state, partition, append->events[i], now_ms);

@@ -18,8 +18,8 @@ enum err partitions_new(struct partitions **ret_partitions)
     struct partitions *partitions = calloc(1, sizeof *partitions);
     if (partitions == NULL)
         return ERR_NO_MEMORY;
-    for (uint8_t i = 0; i < STORE_PARTITIONS; i++)
-        partitions->list[i].number = i;
+    for (unsigned i = 0; i < STORE_PARTITIONS; i++)
+        partitions->list[i].number = (uint8_t)i;
     *ret_partitions = partitions;
     return ERR_OK;
 }
