@@ -225,7 +225,8 @@ enum err client_messages_new(struct events *events, struct client_messages **ret
         free(messages);
         return ERR_NO_MEMORY;
     }
-    atomic_init(&messages->has_looked, options->webhooks != NULL && options->webhooks[0] != '\0');
+    bool has_readers = options->webhooks != NULL && options->webhooks[0] != '\0';
+    atomic_init(&messages->has_looked, has_readers || options->demo); /* --demo answers them */
     node->take_message = take_message;
     node->takes_plain_messages = strcmp(options->client_messages, "all") == 0;
     *ret_messages = messages;
