@@ -177,9 +177,10 @@ void webhooks_warn_if_public(const struct webhooks *webhooks)
 static void take_leftover(struct webhooks *webhooks, struct span name)
 {
     if (store_is_shared(webhooks_node(webhooks)->store))
-        log_event(LOG_WARN, "a webhook of the store is not in this node's file",
-                  LOG_SPAN("webhook", name),
-                  LOG_TEXT("advice", "DELETE /events/consumers/NAME forgets it"));
+        log_event(
+            LOG_WARN, "a webhook of the store is not in this node's file",
+            LOG_SPAN("webhook", name),
+            LOG_TEXT("advice", "put it back into the file, and take it out while Herald runs"));
     else if (!add_leaving(webhooks, name))
         log_event(LOG_ERROR, "a webhook that left cannot be forgotten: out of memory",
                   LOG_SPAN("webhook", name));

@@ -1,5 +1,5 @@
 /* Partitions of the event log in Redis: which keys they have, what leaves them and when, and what
- * they cost. What every store promises of them is in cases_events_*.c. */
+ * they cost. What every store promises of them is in cases_events.c and cases_consumers.c. */
 #include "tests/store/redis_backend.h"
 
 #include "tests/store/event_calls.h"

@@ -1,6 +1,6 @@
 /* Who is online, who serves a partition, and which alerts are pending, as Redis keeps it: the keys,
  * the leases, and the steps that many users take. What every store promises of them is in
- * cases_events_*.c. */
+ * cases_presence.c and cases_alerts.c. */
 #include "tests/store/redis_backend.h"
 
 #include "gateway/store/store_event_request.h"

@@ -1,6 +1,7 @@
 /* The alerts of pushes: kept in the partition of each target once the push is, and before it is
  * answered. What comes in one turn of the reactor for one partition goes to Redis in one call, or a
- * few. Of a lane, on its thread; nothing is answered inside redis_alerts_add. */
+ * few. Of a lane, on its thread. Without memory, and where a batch cannot be sent, the pushes are
+ * answered inside redis_alerts_add. */
 #ifndef HERALD_STORE_REDIS_EVENT_ALERTS_H
 #define HERALD_STORE_REDIS_EVENT_ALERTS_H
 
