@@ -9,6 +9,7 @@ const https = require('node:https');
 const net = require('node:net');
 const os = require('node:os');
 const path = require('node:path');
+const { freePort } = require('../support/ports');
 
 const out = path.resolve(__dirname, '../out');
 const programs = { load: path.join(out, 'bench_load'), attack: path.join(out, 'bench_attack'), floor: path.join(out, 'bench_floor'),
@@ -96,21 +97,6 @@ function setPriority(child, priority) {
     } catch (error) {
         if (!['EACCES', 'EPERM'].includes(error.info?.code)) {
             throw error;
-        }
-    }
-}
-
-/* Below the ports that the kernel gives to clients: a subscriber cannot take one between the test and the use. */
-async function freePort() {
-    for (;;) {
-        const port = 20000 + Math.floor(Math.random() * 12000);
-        const server = net.createServer();
-        const isFree = await new Promise((resolve) => {
-            server.once('error', () => resolve(false)).listen(port, '127.0.0.1', () => resolve(true));
-        });
-        if (isFree) {
-            await new Promise((resolve) => server.close(resolve));
-            return port;
         }
     }
 }

@@ -3,6 +3,7 @@
 #include "tests/store/cluster_server.h"
 
 #include "tests/store/redis_server.h"
+#include "tests/support/loopback.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -14,24 +15,13 @@ static struct sockaddr_in address_of(int port)
     return address;
 }
 
-/* Of the kernel's choice; both stay bound until all are chosen. */
-static int bind_free(int *ret_port)
-{
-    struct sockaddr_in address = address_of(0);
-    socklen_t len = sizeof address;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    cr_assert_eq(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
-    cr_assert_eq(getsockname(fd, (struct sockaddr *)&address, &len), 0);
-    *ret_port = ntohs(address.sin_port);
-    return fd;
-}
-
+/* All stay bound until the last is chosen. */
 static void choose_ports(struct cluster_server *cluster)
 {
     int fds[2 * CLUSTER_NODES];
     for (unsigned i = 0; i < CLUSTER_NODES; i++) {
-        fds[2 * i] = bind_free(&cluster->nodes[i].port);
-        fds[2 * i + 1] = bind_free(&cluster->nodes[i].bus_port);
+        fds[2 * i] = loopback_bind_free(&cluster->nodes[i].port);
+        fds[2 * i + 1] = loopback_bind_free(&cluster->nodes[i].bus_port);
     }
     for (unsigned i = 0; i < 2 * CLUSTER_NODES; i++)
         close(fds[i]);

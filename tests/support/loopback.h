@@ -6,22 +6,42 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+enum { LOOPBACK_FIRST_PORT = 20000, LOOPBACK_PORTS = 12000 };
+
+/* A socket that is bound and does not listen. Its port lies below those that the kernel gives to
+ * clients: no connection can take it between the test and the use, or while what listens there is
+ * started again. */
+static inline int loopback_bind_free(int *ret_port)
+{
+    for (int i = 0; i < 1000; i++) {
+        uint16_t random = 0;
+        if (getrandom(&random, sizeof random, 0) != sizeof random)
+            break;
+        *ret_port = LOOPBACK_FIRST_PORT + random % LOOPBACK_PORTS;
+        struct sockaddr_in address = {.sin_family = AF_INET,
+                                      .sin_port = htons((uint16_t)*ret_port),
+                                      .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (fd < 0)
+            break;
+        if (bind(fd, (struct sockaddr *)&address, sizeof address) == 0)
+            return fd;
+        close(fd);
+    }
+    perror("no port is free");
+    abort();
+}
 
 /* A port that was free a moment ago. */
 static inline unsigned loopback_free_port(void)
 {
-    struct sockaddr_in any = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof any;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&any, sizeof any) != 0 ||
-        getsockname(fd, (struct sockaddr *)&any, &len) != 0) {
-        perror("no port is free");
-        abort();
-    }
-    close(fd);
-    return ntohs(any.sin_port);
+    int port;
+    close(loopback_bind_free(&port));
+    return (unsigned)port;
 }
 
 /* Leaves with a FIN or with a reset. */

@@ -1,28 +1,11 @@
 'use strict';
-/* Processes: ports that are free, a clean environment, and an end for each of them. */
+/* Processes: a clean environment, and an end for each of them. */
 
 const { spawn } = require('node:child_process');
 const fs = require('node:fs');
-const net = require('node:net');
 const path = require('node:path');
+const { freePort } = require('../../support/ports');
 const { PATIENCE_MS, within } = require('./waiting');
-
-/* Ports given out are remembered, so that a port that was just free is not given twice in a run. */
-const givenPorts = new Set();
-async function freePort() {
-    for (;;) {
-        const server = net.createServer();
-        await new Promise((resolve, reject) => {
-            server.once('error', reject).listen(0, '127.0.0.1', resolve);
-        });
-        const { port } = server.address();
-        await new Promise((resolve) => server.close(resolve));
-        if (!givenPorts.has(port)) {
-            givenPorts.add(port);
-            return port;
-        }
-    }
-}
 
 /* Whatever ends the run, no process outlives it. */
 const children = new Set();
