@@ -10,7 +10,8 @@
 static void copy_text(char *out, size_t cap, struct span text)
 {
     cr_assert_lt(text.len, cap);
-    memcpy(out, text.bytes, text.len);
+    if (text.len > 0) /* an empty text may have no address */
+        memcpy(out, text.bytes, text.len);
     out[text.len] = '\0';
 }
 
