@@ -73,6 +73,7 @@ void event_page_read(const struct events *events, struct event_page *page)
         .known_epoch = page->after_epoch,
         .max_count = page->max_count,
         .max_bytes = page->max_bytes,
+        .can_wait = true, /* while another process lets the store go: no reader is refused for it */
     };
     page->asked_ms = store_now_of(node->store, user);
     store_page(node->store, &page->page);
