@@ -3,12 +3,12 @@
  * leave it, and opened again. The copy must show the events, who reads them, who is online and
  * which alerts are pending exactly as the running store does, whatever records are stale and still
  * in the file, and whichever of them have left already. */
-#include "tests/store/file_directory.h"
-#include "tests/store/file_twin.h"
+#include "tests/store/file_kill.h"
 #include "tests/store/presence_calls.h"
 
-#include "gateway/stores/file/file_lmdb.h"
-#include "gateway/stores/file/file_record.h"
+#include "gateway/base/list.h"
+#include "gateway/stores/local/pending_alerts.h"
+#include "gateway/stores/local/presences.h"
 
 enum { USERS = 5, PARTITIONS = 2, EVENTS_MAX = 9 };
 
@@ -17,47 +17,7 @@ static char users[PARTITIONS][USERS][32];
 static const char *const nodes[] = {"node-1", "node-2", "node-3"};
 static const char *const consumers[] = {"pa", "wb", "pc"};
 
-static struct store *running;
-static uint64_t random_state;
 static uint64_t heads[PARTITIONS]; /* that were answered */
-
-static uint64_t pick(uint64_t n)
-{
-    random_state = random_state * 6364136223846793005u + 1442695040888963407u;
-    return (random_state >> 33) % n;
-}
-
-static struct store_config kill_config(void)
-{
-    return (struct store_config){.inbox_max = 1000,
-                                 .inbox_max_bytes = 1 << 20,
-                                 .events_max = EVENTS_MAX,
-                                 .events_max_bytes = 1 << 20,
-                                 .event_ttl_s = 40,
-                                 .alerts_max = 20};
-}
-
-static void setup(void)
-{
-    cr_assert_eq(hash_init(), ERR_OK);
-    recorder_init();
-    make_directory();
-    file_twin_ms = 1700000000000;
-    running = file_twin_open(directory, kill_config());
-    for (unsigned i = 0; i < PARTITIONS; i++)
-        for (int user = 0; user < USERS; user++)
-            name_user(partitions[i], user, users[i][user]);
-}
-
-static void teardown(void)
-{
-    store_close(running);
-    remove_directory();
-    recorder_fini();
-    contract_check_leaks();
-}
-
-TestSuite(store_file_kill_events, .init = setup, .fini = teardown, .timeout = STORE_TEST_TIMEOUT_S);
 
 /* ---- requests, each a turn ---- */
 
@@ -90,7 +50,7 @@ static struct store_consumers ask_consumers(struct store *to, struct store_consu
 static void expect_same_consumers(struct store *copy, unsigned partition)
 {
     struct store_consumers list =
-        ask_consumers(running, (struct store_consumers){.partition = partition});
+        ask_consumers(file_kill_running, (struct store_consumers){.partition = partition});
     struct store_consumers copied =
         ask_consumers(copy, (struct store_consumers){.partition = partition});
     cr_assert(epoch_equal(copied.epoch, list.epoch));
@@ -121,7 +81,7 @@ static struct store_page read_page(struct store *from, unsigned partition, const
 
 static void expect_same_page(struct store *copy, unsigned partition, const char *consumer)
 {
-    struct store_page page = read_page(running, partition, consumer);
+    struct store_page page = read_page(file_kill_running, partition, consumer);
     struct store_page copied = read_page(copy, partition, consumer);
     cr_assert_eq(page.error, ERR_OK);
     cr_assert_eq(copied.error, ERR_OK);
@@ -145,84 +105,88 @@ static void expect_same_page(struct store *copy, unsigned partition, const char 
     page_free(&copied);
 }
 
-static void expect_same_users(struct store *copy, unsigned partition, const char *node)
+static size_t write_names(const struct presences *presences, const struct present *present,
+                          struct span names[PRESENCE_NODES_MAX])
 {
-    struct store_present list = {.partition = partition, .node = span_of(node), .limit = USERS + 1};
-    struct store_present copied = list;
-    RUN(running, store_present, &list);
-    RUN(copy, store_present, &copied);
-    cr_assert_eq(copied.n, list.n, "%s: %d users instead of %d", node, (int)copied.n, (int)list.n);
-    for (size_t i = 0; i < list.n; i++)
-        cr_assert(span_equal(copied.users[i], list.users[i]));
-    free(list.users);
-    free(copied.users);
+    size_t n = 0;
+    for (unsigned i = 0; i < PRESENCE_NODES_MAX; i++)
+        if ((present->nodes >> i & 1) != 0)
+            names[n++] = (struct span){presences->nodes[i].name, presences->nodes[i].name_len};
+    return n;
 }
 
-static void expect_same_alerts(struct store *copy, unsigned partition)
+/* The places of the nodes may be others. */
+static void expect_same_nodes(const struct presences *presences, const struct present *present,
+                              const struct presences *copied, const struct present *other)
 {
-    struct store_serve list = serve_asked(partition, nodes[0]);
-    list.may_judge = false;
-    struct store_serve copied = list;
-    RUN(running, store_serve, &list);
-    RUN(copy, store_serve, &copied);
-    cr_assert_eq(copied.n_pending_alerts, list.n_pending_alerts);
-    cr_assert_eq(copied.next_alert_ms, list.next_alert_ms);
-    cr_assert_eq(copied.n_alerts, list.n_alerts);
-    for (size_t i = 0; i < list.n_alerts; i++)
-        cr_assert_eq(copied.alerts[i].due_ms, list.alerts[i].due_ms);
-    free(list.alerts);
-    free(copied.alerts);
+    struct span names[PRESENCE_NODES_MAX];
+    size_t n = write_names(presences, present, names);
+    for (size_t i = 0; i < n; i++) {
+        unsigned node = presences_find_node(copied, names[i]);
+        cr_assert(node < PRESENCE_NODES_MAX && (other->nodes >> node & 1) != 0,
+                  "%.*s has lost a node", present->user_id_len, present->user_id);
+    }
+    cr_assert_eq(write_names(copied, other, names), n);
+}
+
+static void expect_same_present(const struct presences *presences, const struct present *present,
+                                const struct presences *copied, const struct present *other)
+{
+    cr_assert_not_null(other);
+    cr_assert(span_equal(present_user(other), present_user(present)));
+    expect_same_nodes(presences, present, copied, other);
+    if (present->nodes != 0)
+        return;
+    cr_assert_eq(other->due.at_ms, present->due.at_ms);
+    cr_assert_eq(other->last_seen_ms, present->last_seen_ms);
+    cr_assert_eq(other->cause, present->cause);
+}
+
+static void expect_same_presences(const struct presences *presences, const struct presences *copied)
+{
+    if (presences == NULL || presences->n == 0) {
+        cr_assert(copied == NULL || copied->n == 0);
+        return;
+    }
+    cr_assert_not_null(copied);
+    cr_assert_eq(copied->n, presences->n, "%zu users instead of %zu", copied->n, presences->n);
+    const struct present *other = presences_after(copied, SPAN_NONE);
+    for (const struct present *present = presences_after(presences, SPAN_NONE); present != NULL;
+         present = presences_after(presences, present_user(present))) {
+        expect_same_present(presences, present, copied, other);
+        other = presences_after(copied, present_user(other));
+    }
+}
+
+static void expect_same_alerts(const struct pending_alerts *alerts,
+                               const struct pending_alerts *copied)
+{
+    size_t n = pending_alerts_count(alerts);
+    cr_assert_eq(pending_alerts_count(copied), n);
+    for (size_t i = 0; i < n; i++) {
+        const struct alert *alert = CONTAINER_OF(alerts->due.list[i], struct alert, due);
+        const struct alert *other =
+            pending_alerts_find(copied, alert_user(alert), alert->epoch, alert->seq);
+        cr_assert_not_null(other);
+        cr_assert_eq(other->pushed_ms, alert->pushed_ms);
+        cr_assert_eq(other->due.at_ms, alert->due.at_ms);
+    }
 }
 
 static void expect_same(struct store *copy)
 {
+    const struct partitions *here = store_local_index(file_kill_running)->events;
+    const struct partitions *there = store_local_index(copy)->events;
     for (unsigned i = 0; i < PARTITIONS; i++) {
         expect_same_consumers(copy, partitions[i]);
         expect_same_page(copy, partitions[i], "");
         for (size_t at = 0; at < sizeof consumers / sizeof *consumers; at++)
             expect_same_page(copy, partitions[i], consumers[at]);
-        expect_same_users(copy, partitions[i], "");
-        for (size_t at = 0; at < sizeof nodes / sizeof *nodes; at++)
-            expect_same_users(copy, partitions[i], nodes[at]);
-        expect_same_alerts(copy, partitions[i]);
+        const struct partition *partition = &here->list[partitions[i]];
+        const struct partition *copied = &there->list[partitions[i]];
+        expect_same_presences(partition->presences, copied->presences);
+        expect_same_alerts(partition->alerts, copied->alerts);
     }
-}
-
-/* With `is_killed` the copy is what goes on, instead of the store that it was made from. */
-static void open_copy(bool is_killed)
-{
-    char path[64];
-    file_twin_copy(directory, path);
-    struct store *copy = file_twin_open(path, kill_config());
-    expect_same(copy);
-    if (is_killed) {
-        store_close(running);
-        remove_directory();
-        memcpy(directory, path, sizeof directory);
-        running = copy;
-        return;
-    }
-    store_close(copy);
-    file_twin_remove(path);
-}
-
-/* To the next process, which shows what a copy shows that was made before. */
-static void hand_over(void)
-{
-    char path[64];
-    file_twin_copy(directory, path);
-    struct store *copy = file_twin_open(path, kill_config());
-    struct store_config config = kill_config();
-    config.is_awaited = true;
-    config.lock_fd = store_lock_fd(running);
-    struct store *next = file_twin_open(directory, config);
-    store_let_go(running);
-    store_take_over(next);
-    store_close(running);
-    running = next;
-    expect_same(copy);
-    store_close(copy);
-    file_twin_remove(path);
 }
 
 /* ---- what happens ---- */
@@ -231,9 +195,11 @@ static void append_some(unsigned i, bool is_bounded)
 {
     const struct span events[] = {SPAN_LITERAL("{\"n\":1}"), SPAN_LITERAL("{\"n\":22}"),
                                   SPAN_LITERAL("{}")};
-    struct store_event_append append = {
-        .partition = partitions[i], .is_bounded = is_bounded, .n = 1 + pick(3), .events = events};
-    RUN(running, store_event_append, &append);
+    struct store_event_append append = {.partition = partitions[i],
+                                        .is_bounded = is_bounded,
+                                        .n = 1 + file_kill_pick(3),
+                                        .events = events};
+    RUN(file_kill_running, store_event_append, &append);
     if (append.error == ERR_FULL)
         return;
     cr_assert_eq(append.error, ERR_OK);
@@ -244,56 +210,60 @@ static void append_some(unsigned i, bool is_bounded)
 static void acknowledge(unsigned i)
 {
     struct store_consumers list =
-        ask_consumers(running, (struct store_consumers){.partition = partitions[i]});
+        ask_consumers(file_kill_running, (struct store_consumers){.partition = partitions[i]});
     if (list.n == 0)
         return;
-    const struct store_consumer *consumer = &list.list[pick(list.n)];
+    const struct store_consumer *consumer = &list.list[file_kill_pick(list.n)];
     struct store_ack ack = {.user_id = store_partition_user(partitions[i]),
                             .device = {consumer->key, consumer->key_len},
                             .epoch = list.epoch,
-                            .seq = consumer->position + pick(list.head - consumer->position + 1)};
-    cr_assert_eq(file_twin_ack(running, ack), ERR_OK);
+                            .seq = consumer->position +
+                                   file_kill_pick(list.head - consumer->position + 1)};
+    cr_assert_eq(file_twin_ack(file_kill_running, ack), ERR_OK);
 }
 
 static void change_consumers(unsigned i)
 {
     struct store_consumers asked = {.partition = partitions[i],
-                                    .action = pick(3) == 0 ? CONSUMERS_REMOVE : CONSUMERS_ADD,
-                                    .key = span_of(consumers[pick(3)]),
-                                    .from_now = pick(2) == 0};
-    cr_assert_eq(ask_consumers(running, asked).error, ERR_OK);
+                                    .action =
+                                        file_kill_pick(3) == 0 ? CONSUMERS_REMOVE : CONSUMERS_ADD,
+                                    .key = span_of(consumers[file_kill_pick(3)]),
+                                    .from_now = file_kill_pick(2) == 0};
+    cr_assert_eq(ask_consumers(file_kill_running, asked).error, ERR_OK);
 }
 
 static void change_presence(unsigned i)
 {
     struct store_presence_change changes[4];
     struct store_presence presence = {.partition = partitions[i],
-                                      .node = span_of(nodes[pick(3)]),
+                                      .node = span_of(nodes[file_kill_pick(3)]),
                                       .offline_after_ms = GRACE_MS,
-                                      .n_changes = 1 + pick(4),
+                                      .n_changes = 1 + file_kill_pick(4),
                                       .changes = changes};
     for (size_t at = 0; at < presence.n_changes; at++)
         changes[at] = (struct store_presence_change){
-            .user_id = span_of(users[i][pick(USERS)]),
-            .is_here = pick(2) == 0,
-            .event = pick(4) == 0 ? SPAN_NONE : SPAN_LITERAL("{\"type\":\"user.online\"}"),
-            .last_seen_ms = file_twin_ms - (int64_t)pick(2000),
+            .user_id = span_of(users[i][file_kill_pick(USERS)]),
+            .is_here = file_kill_pick(2) == 0,
+            .event =
+                file_kill_pick(4) == 0 ? SPAN_NONE : SPAN_LITERAL("{\"type\":\"user.online\"}"),
+            .last_seen_ms = file_twin_ms - (int64_t)file_kill_pick(2000),
             .cause = OFFLINE_CLOSED};
-    RUN(running, store_presence, &presence);
+    RUN(file_kill_running, store_presence, &presence);
     cr_assert_eq(presence.error, ERR_OK);
 }
 
 static void serve(unsigned i)
 {
-    struct store_serve asked = serve_asked(partitions[i], nodes[pick(3)]);
-    asked.keeps_offline = pick(4) != 0;
-    RUN(running, store_serve, &asked);
+    struct store_serve asked = serve_asked(partitions[i], nodes[file_kill_pick(3)]);
+    asked.keeps_offline = file_kill_pick(4) != 0;
+    RUN(file_kill_running, store_serve, &asked);
     cr_assert_eq(asked.error, ERR_OK);
     for (size_t at = 0; at < asked.n_alerts; at++) {
         struct store_alert_end end = {.partition = partitions[i],
                                       .alert = asked.alerts[at],
-                                      .event = pick(2) == 0 ? SPAN_NONE : SPAN_LITERAL("{}")};
-        RUN(running, store_alert_end, &end);
+                                      .event =
+                                          file_kill_pick(2) == 0 ? SPAN_NONE : SPAN_LITERAL("{}")};
+        RUN(file_kill_running, store_alert_end, &end);
         cr_assert_eq(end.error, ERR_OK);
     }
     free(asked.alerts);
@@ -301,14 +271,14 @@ static void serve(unsigned i)
 
 static void push_with_alert(unsigned i)
 {
-    struct store_target target = {.user_id = span_of(users[i][pick(USERS)])};
+    struct store_target target = {.user_id = span_of(users[i][file_kill_pick(USERS)])};
     struct payload *payload = payload_new(SPAN_LITERAL("{}"));
     struct store_append append = {.payload = payload,
                                   .ttl_s = 600,
-                                  .alert_after_s = 1 + (uint32_t)pick(5),
+                                  .alert_after_s = 1 + (uint32_t)file_kill_pick(5),
                                   .n_targets = 1,
                                   .targets = &target};
-    RUN(running, store_append, &append);
+    RUN(file_kill_running, store_append, &append);
     cr_assert(target.error == ERR_OK || target.error == ERR_FULL);
     payload_unref(payload);
 }
@@ -320,7 +290,7 @@ static void do_much_at_once(unsigned i)
     struct presence_call presences[2];
     struct store_presence_change changes[2];
     struct span event = SPAN_LITERAL("{\"at\":\"once\"}");
-    const char *user = users[i][pick(USERS)];
+    const char *user = users[i][file_kill_pick(USERS)];
     struct store_serve judged = serve_asked(partitions[i], nodes[0]);
     sem_init(&answered, 0, 0);
     for (int at = 0; at < 2; at++) {
@@ -330,9 +300,9 @@ static void do_much_at_once(unsigned i)
                                                      .last_seen_ms = file_twin_ms - 10 * GRACE_MS,
                                                      .cause = OFFLINE_SLOW};
         event_append_begin(
-            running, &appends[at],
+            file_kill_running, &appends[at],
             (struct store_event_append){.partition = partitions[i], .n = 1, .events = &event});
-        presence_begin(running, &presences[at],
+        presence_begin(file_kill_running, &presences[at],
                        (struct store_presence){.partition = partitions[i],
                                                .node = span_of(nodes[0]),
                                                .offline_after_ms = GRACE_MS,
@@ -340,10 +310,10 @@ static void do_much_at_once(unsigned i)
                                                .changes = &changes[at]});
         if (at == 0) {
             judged.request.on_done = on_answer;
-            store_serve(running, &judged);
+            store_serve(file_kill_running, &judged);
         }
     }
-    store_local_turn(running);
+    store_local_turn(file_kill_running);
     for (int at = 0; at < 2; at++) {
         call_wait(&appends[at].call);
         call_wait(&presences[at].call);
@@ -354,18 +324,10 @@ static void do_much_at_once(unsigned i)
     free(judged.alerts);
 }
 
-static void pass_seconds(uint64_t n)
-{
-    for (uint64_t i = 0; i < n; i++) {
-        file_twin_ms += 1000;
-        store_local_turn(running);
-    }
-}
-
 static void do_something(void)
 {
-    unsigned i = (unsigned)pick(PARTITIONS);
-    uint64_t what = pick(40);
+    unsigned i = (unsigned)file_kill_pick(PARTITIONS);
+    uint64_t what = file_kill_pick(40);
     if (what < 10)
         append_some(i, what < 3);
     else if (what < 15)
@@ -381,60 +343,50 @@ static void do_something(void)
     else if (what < 37)
         do_much_at_once(i);
     else
-        pass_seconds(1 + pick(12));
+        file_kill_pass_seconds(1 + file_kill_pick(12));
 }
+
+static void setup(void)
+{
+    file_kill_begin((struct file_kill){.config = {.inbox_max = 1000,
+                                                  .inbox_max_bytes = 1 << 20,
+                                                  .events_max = EVENTS_MAX,
+                                                  .events_max_bytes = 1 << 20,
+                                                  .event_ttl_s = 40,
+                                                  .alerts_max = 20},
+                                       .expect_same = expect_same,
+                                       .do_something = do_something});
+    for (unsigned i = 0; i < PARTITIONS; i++)
+        for (int user = 0; user < USERS; user++)
+            name_user(partitions[i], user, users[i][user]);
+}
+
+TestSuite(store_file_kill_events, .init = setup, .fini = file_kill_end,
+          .timeout = STORE_TEST_TIMEOUT_S);
 
 /* ---- what is in the file at last ---- */
 
-struct census {
-    size_t n[FILE_RECORD_KINDS];
-};
-
-static enum err count_record(void *owner, uint64_t key, struct span bytes)
-{
-    (void)key;
-    struct census *census = owner;
-    struct file_record record;
-    const char *detail;
-    cr_assert_eq(file_record_read(bytes, &record, &detail), ERR_OK, "%s", detail);
-    census->n[record.kind]++;
-    return ERR_OK;
-}
-
-static struct census count_records(void)
-{
-    char path[64];
-    char why[200];
-    struct file_lmdb *lmdb;
-    struct census census = {{0}};
-    file_twin_copy(directory, path);
-    cr_assert_eq(file_lmdb_open(path, &lmdb, why, sizeof why), ERR_OK, "%s", why);
-    cr_assert_eq(file_lmdb_scan(lmdb, count_record, &census), ERR_OK);
-    file_lmdb_close(lmdb);
-    file_twin_remove(path);
-    return census;
-}
-
 static void expect_that_all_stale_has_left(void)
 {
-    pass_seconds(25);
+    file_kill_pass_seconds(25);
     size_t n_events = 0;
     size_t n_users = 0;
     size_t n_alerts = 0;
     for (unsigned i = 0; i < PARTITIONS; i++) {
         n_events +=
-            ask_consumers(running, (struct store_consumers){.partition = partitions[i]}).count;
+            ask_consumers(file_kill_running, (struct store_consumers){.partition = partitions[i]})
+                .count;
         struct store_present list = {.partition = partitions[i], .limit = 1000};
-        RUN(running, store_present, &list);
+        RUN(file_kill_running, store_present, &list);
         n_users += list.n;
         free(list.users);
         struct store_serve looked = serve_asked(partitions[i], nodes[0]);
         looked.may_judge = false;
-        RUN(running, store_serve, &looked);
+        RUN(file_kill_running, store_serve, &looked);
         n_alerts += looked.n_pending_alerts;
         free(looked.alerts);
     }
-    struct census census = count_records();
+    struct file_census census = file_kill_count();
     cr_assert_eq(census.n[FILE_RECORD_EVENT], n_events);
     cr_assert_eq(census.n[FILE_RECORD_PRESENCE], n_users);
     cr_assert_eq(census.n[FILE_RECORD_ALERT], n_alerts);
@@ -443,16 +395,9 @@ static void expect_that_all_stale_has_left(void)
 
 static void live_and_be_killed(uint64_t seed)
 {
-    enum { STEPS = 400, STEPS_BETWEEN_KILLS = 20 };
-    random_state = seed;
-    for (int step = 1; step <= STEPS; step++) {
-        do_something();
-        open_copy(step % STEPS_BETWEEN_KILLS == 0);
-        if (step % STEPS_BETWEEN_KILLS == STEPS_BETWEEN_KILLS / 2)
-            hand_over();
-    }
+    file_kill_live(seed, 400);
     expect_that_all_stale_has_left();
-    open_copy(true);
+    file_kill_copy(true);
 }
 
 Test(store_file_kill_events, a_kill_between_any_two_commits_changes_nothing_seed_1)

@@ -145,6 +145,11 @@ void store_local_set_full(struct store *store, bool is_full)
         local_core_set_up(core, false, "a simulation says that the disk is full");
 }
 
+const struct local_index *store_local_index(struct store *store)
+{
+    return &local_of(store)->core.state.index;
+}
+
 /* ---- the rest of what store.c calls ---- */
 
 /* The thread that sleeps cannot go on while the lock is held. */

@@ -21,4 +21,7 @@ size_t store_local_turn(struct store *store);
  * out by itself within STORE_RETRY_MS of its clock that it can be written again. */
 void store_local_set_full(struct store *store, bool is_full);
 
+/* For tests, between turns: what the store has in memory. */
+const struct local_index *store_local_index(struct store *store);
+
 #endif
