@@ -172,6 +172,8 @@ static void deliver_added(struct letter *letter)
     } else {
         run->is_added = true;
         run->was_added = true;
+        if (epoch_is_none(run->told_epoch))
+            run->told_epoch = webhook->call.epoch;
         webhook_add_consumers(webhook);
         webhook_run_go(run);
     }

@@ -48,6 +48,10 @@ struct webhook_run {
     uint64_t position;      /* what is sent comes after it */
     uint64_t head;          /* as the last page has said */
     uint64_t first;         /* the number of the batch's first event */
+    /* The epoch that the endpoint knows of, whichever node served the partition then; none: it is
+     * not known yet. Where the partition has another one, a gap (cause reset) goes out first. */
+    struct epoch told_epoch;
+    int64_t reset_ms; /* the time of that gap, the same in each attempt; 0: there is none */
     struct event_page page;
     struct letter page_letter;
     struct webhook_request request;

@@ -5,9 +5,12 @@
  * waits for an endpoint costs no memory, and what has left meanwhile is told as a gap.
  *
  * Failures: a store that is away is asked again after a second. A consumer that is gone (deleted,
- * or lost with the store's data) is added again, and begins with the oldest event. When another
- * node takes the partition over, a request under way may end and is acknowledged, but is not
- * repeated. */
+ * or lost with the store's data) is added again, and begins with the oldest event. A partition
+ * whose epoch is another one than the endpoint knows of has lost events, nobody can say which: a
+ * gap is sent, alone, before anything of the new epoch; a node knows the epoch from the moment at
+ * which it added the consumer, so it tells of the loss also where another node has served before.
+ * When another node takes the partition over, a request under way may end and is acknowledged, but
+ * is not repeated. */
 #include "gateway/base/clock.h"
 #include "gateway/base/log.h"
 #include "gateway/base/metrics.h"
@@ -153,8 +156,11 @@ static void take_answer(struct webhook_run *run)
         note_passed_over(run);
     if (verdict == FEED_OFF)
         note_off(run);
-    if (verdict == FEED_ACKNOWLEDGE || verdict == FEED_PASS_OVER)
+    if (verdict == FEED_ACKNOWLEDGE || verdict == FEED_PASS_OVER) {
+        run->told_epoch = run->epoch;
+        run->reset_ms = 0;
         move_position(run, through);
+    }
     if (run->position < run->head)
         run->has_events = true;
 }
@@ -287,6 +293,35 @@ static void take_items(struct webhook_run *run)
     }
 }
 
+/* The position is where the new epoch goes on: the gap has its number, as that of a reader that
+ * pulls (event_reader.c), and the page is read again behind it. */
+static void send_reset(struct webhook_run *run)
+{
+    struct event_page *page = &run->page;
+    struct event_item *gap = calloc(1, sizeof *gap);
+    if (gap == NULL) {
+        ask_later(run);
+        return;
+    }
+    if (run->reset_ms == 0)
+        run->reset_ms = page->n > 0 ? page->items[0].time_ms : page->asked_ms;
+    *gap = (struct event_item){
+        .is_gap = true,
+        .cause = GAP_RESET,
+        .from = run->position > 0 ? 1 : 0,
+        .seq = run->position,
+        .time_ms = run->reset_ms,
+    };
+    event_page_clear(page);
+    page->items = gap;
+    page->n = 1;
+    size_t n = webhook_feed_cut(&run->feed, &gap->seq, page->n, run->position);
+    if (send_batch(run, n) != ERR_OK) {
+        buf_clear(&run->body);
+        ask_later(run);
+    }
+}
+
 /* Where the page begins is where the run stands, also after it was another node's. */
 static void take_page(struct webhook_run *run)
 {
@@ -303,7 +338,11 @@ static void take_page(struct webhook_run *run)
     run->epoch = page->epoch;
     run->position = page->start;
     run->head = page->head;
-    if (page->last > page->start)
+    if (epoch_is_none(run->told_epoch))
+        run->told_epoch = page->epoch;
+    if (!epoch_equal(run->told_epoch, page->epoch))
+        send_reset(run);
+    else if (page->last > page->start)
         take_items(run);
 }
 

@@ -222,6 +222,37 @@ module.exports = (test) => {
         assert.equal(receiver.events.length, 1);
     });
 
+    for (const how of ['FLUSHALL', 'a Redis that comes back empty']) {
+        test(`a partition that has lost its events is told as a gap before the next ones: ${how}`, async (t) => {
+            const redis = await t.redis();
+            await redis.start();
+            const receiver = await startReceiver(t, { types: 'user.online,user.offline' });
+            const herald = await start(t, [receiver.line('batch=2')], { store: redis.url });
+            const users = usersOfPartition(6, 8);
+            await come(herald, users.slice(0, 3));
+            await receiver.waitCount('user.online', 3);
+            await (how === 'FLUSHALL' ? redis.command('FLUSHALL') : redis.restartEmpty());
+            receiver.answer = ({ events }) => (events[0].type === 'gap' ? 503 : 200);
+            await herald.waitReady();
+            await come(herald, users.slice(3, 5));
+            const isGap = ({ events: [first] }) => first.type === 'gap' && first.partition === 6;
+            await receiver.waitFor('the gap', ({ requests }) => requests.some(isGap));
+            receiver.answer = () => 200;
+            await come(herald, users.slice(5));
+            const of = (userId) => receiver.record.ofUser(userId).length;
+            await receiver.waitFor('all who have come since', () => users.slice(3).every((user) => of(user) === 1));
+            const events = receiver.record.events.filter(({ id }) => id.startsWith('6.'));
+            const [, , , gap, next] = events;
+            const [epoch, old] = [next, events[0]].map(({ id }) => /\.(.*)-/.exec(id)[1]);
+            assert.notEqual(epoch, old);
+            assert.deepEqual([gap.type, gap.cause, gap.partition, gap.id], ['gap', 'reset', 6, `6.${epoch}-${gap.to}`]);
+            assert.equal(receiver.record.gaps().length, new Set(receiver.record.gaps().map(({ partition }) => partition)).size);
+            const repeats = receiver.requests.filter(({ events: [first] }) => first.id === gap.id);
+            assert.ok(repeats.length >= 2 && repeats.every(({ text }) => text === repeats[0].text), 'a repeat has the same bytes');
+            receiver.check();
+        });
+    }
+
     test('410 switches an endpoint off until the file is read again', async (t) => {
         const receiver = await startReceiver(t, { answer: inTurn(410, 200) });
         const herald = await start(t, [receiver], { store: 'memory' });

@@ -7,8 +7,8 @@ const { SETTINGS, partitionOf, range, redisNode, startFleet, startReceiver, wait
 const FILE = 'hooks.conf';
 const FAIR = Math.ceil(16 / 3); /* partitions of one of three nodes */
 
-async function startServed(t, receiver) {
-    const redis = await (await redisNode(t, SETTINGS)).start();
+async function startServed(t, receiver, given) {
+    const redis = given ?? await (await redisNode(t, SETTINGS)).start();
     const nodes = await startFleet(t, 3, {
         store: redis.url, args: ['--events', 'user.online', '--webhooks', FILE], files: { [FILE]: receiver.line() },
     });
@@ -80,5 +80,25 @@ module.exports = (test) => {
         assert.ok(Date.now() - stoppedMs < 8000, `${Date.now() - stoppedMs} ms`);
         assert.equal(receiver.record.repeats, 0);
         checkOrder(receiver);
+    });
+
+    test('what Redis has lost is told of each partition, also by a node that has not served it', { tries: 3, timeoutMs: 240000 }, async (t) => {
+        const receiver = await startReceiver(t);
+        const redis = await (await redisNode(t, SETTINGS)).start();
+        const nodes = await startServed(t, receiver, redis);
+        await waitShares(nodes, FAIR, 60000);
+        await come(nodes[0], everywhere('a'));
+        await receiver.waitCount('user.online', 48);
+        receiver.answer = () => 503;
+        await nodes[2].kill();
+        await redis.call('FLUSHALL');
+        receiver.answer = () => 200;
+        await come(nodes[0], everywhere('b'));
+        const isTold = (partition) => receiver.record.gaps().some((gap) => gap.partition === partition && gap.cause === 'reset');
+        await receiver.waitFor('a gap of each partition', () => range(16).every(isTold), 60000);
+        const isHere = (user) => receiver.record.ofUser(user).length > 0;
+        await receiver.waitFor('all who have come since', () => everywhere('b').every(isHere), 60000);
+        receiver.record.gaps().forEach((gap) => assert.equal(gap.cause, 'reset'));
+        receiver.check();
     });
 };
