@@ -154,6 +154,7 @@ static void close_parts(struct node *node)
     deliver_all_mail(node);             /* what asks the store for something must still find it */
     events_stop(node);
     store_close(node->store);
+    events_close(node);
     deliver_all_mail(node);
     for (unsigned i = 0; i < node->n_workers; i++)
         session_abandon_closing(node->workers[i]);

@@ -64,7 +64,16 @@ static void write_text(struct json_out *out, const char *name, const char *text)
         json_out_string(out, span_of(text));
 }
 
-static void write_webhook(struct json_out *out, const struct webhook_shown *shown)
+static void write_lag(struct json_out *out, const struct webhook_shown *shown, bool is_known)
+{
+    if (is_known)
+        json_out_printf(out, ",\"lag\":%" PRIu64 ",\"lagSeconds\":%" PRId64, shown->lag,
+                        shown->lag_ms / 1000);
+    else
+        json_out_text(out, ",\"lag\":null,\"lagSeconds\":null");
+}
+
+static void write_webhook(struct json_out *out, const struct webhook_shown *shown, bool has_lag)
 {
     json_out_text(out, "{\"name\":");
     json_out_string(out, span_of(shown->name));
@@ -75,8 +84,8 @@ static void write_webhook(struct json_out *out, const struct webhook_shown *show
     write_number(out, "lastAttempt", shown->last_ms);
     json_out_printf(out, ",\"failures\":%u", shown->failures);
     write_number(out, "nextAttempt", shown->next_attempt_ms);
-    json_out_printf(out, ",\"lag\":%" PRIu64 ",\"lagSeconds\":%" PRId64 ",\"partitions\":%u}",
-                    shown->lag, shown->lag_ms / 1000, shown->partitions);
+    write_lag(out, shown, has_lag);
+    json_out_printf(out, ",\"partitions\":%u}", shown->partitions);
 }
 
 static void finish_webhooks(struct request *request)
@@ -90,7 +99,7 @@ static void finish_webhooks(struct request *request)
     json_out_text(out, "{\"webhooks\":[");
     for (size_t i = 0; i < list->n; i++) {
         json_out_text(out, i == 0 ? "" : ",");
-        write_webhook(out, &list->shown[i]);
+        write_webhook(out, &list->shown[i], list->has_lags);
     }
     json_out_text(out, "]}");
     request_reply(request, 200);

@@ -178,6 +178,12 @@ void events_stop(struct node *node)
         serving_stop(events->serving);
 }
 
+void events_close(struct node *node)
+{
+    if (node->events != NULL)
+        webhooks_close(node->events->webhooks);
+}
+
 void events_free(struct events *events)
 {
     if (events == NULL)

@@ -52,7 +52,11 @@ void events_end_waits(const struct worker *worker);
  * the store any more. Before store_close. */
 void events_stop(struct node *node);
 
-/* After store_close, and after the last letter. NULL is fine. */
+/* After store_close, while the workers are there: delivers what the store has answered to threads
+ * other than theirs, which have ended. */
+void events_close(struct node *node);
+
+/* After events_close, and after the last letter. NULL is fine. */
 void events_free(struct events *events);
 
 #endif

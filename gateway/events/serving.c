@@ -186,16 +186,31 @@ static int64_t next_alert_ms(const struct serving_partition *partition, int64_t 
     return now_ms + (in_ms > 0 ? in_ms : AGAIN_MS);
 }
 
+/* A lease that was over before its answer came has been seen to be over by others, on their
+ * threads: they have stopped, and go on when the partition is gained again. So the clock is read
+ * after the time has been written. false: the new lease is over as well. */
+static bool take_lease(struct serving_partition *partition)
+{
+    int64_t until_ms = partition->asked_ms + STORE_SERVE_LEASE_MS;
+    int64_t before_ms = atomic_exchange(&partition->mine_until_ms, until_ms);
+    int64_t now_ms = clock_monotonic_ms();
+    if (now_ms >= before_ms || now_ms >= until_ms)
+        lose_partition(partition);
+    if (now_ms >= until_ms)
+        return false;
+    atomic_store(&partition->mine_until_ms, until_ms);
+    if (!partition->is_mine)
+        gain_partition(partition);
+    return true;
+}
+
 static void take_good_answer(struct serving_partition *partition, int64_t now_ms)
 {
     const struct store_serve *asked = &partition->asked;
     partition->n_nodes = asked->n_nodes;
     if (!asked->is_mine) {
         lose_partition(partition);
-    } else {
-        atomic_store(&partition->mine_until_ms, partition->asked_ms + STORE_SERVE_LEASE_MS);
-        if (!partition->is_mine)
-            gain_partition(partition);
+    } else if (take_lease(partition)) {
         partition->due_ms = next_alert_ms(partition, now_ms);
         tell_due(partition);
     }

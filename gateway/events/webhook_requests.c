@@ -108,12 +108,12 @@ static void add_lags(struct webhooks_list *list, const struct store_consumers *c
     }
 }
 
-static void end_list(struct webhook_lags *lags, enum err error)
+static void end_list(struct webhook_lags *lags, bool has_lags)
 {
     struct webhooks_list *list = lags->list;
     struct webhooks *webhooks = list->webhooks;
     free(lags);
-    list->error = error;
+    list->has_lags = has_lags;
     list->on_done(list);
     webhooks_end_work(webhooks);
 }
@@ -125,12 +125,12 @@ static void deliver_lags(struct letter *letter)
     const struct store *store = webhooks_node(list->webhooks)->store;
     unsigned partition = lags->call.partition;
     if (lags->call.error != ERR_OK || list->webhooks->is_stopping) {
-        end_list(lags, ERR_STORE_UNAVAILABLE);
+        end_list(lags, false);
         return;
     }
     add_lags(list, &lags->call, store_now_of(store, store_partition_user(partition)));
     if (partition + 1 == STORE_PARTITIONS)
-        end_list(lags, ERR_OK);
+        end_list(lags, true);
     else
         ask_for_lags(lags, partition + 1);
 }
@@ -178,6 +178,7 @@ void webhooks_list(struct node *node, struct webhooks_list *list)
 {
     list->n = 0;
     list->error = ERR_OK;
+    list->has_lags = false;
     list->webhooks = node->events == NULL ? NULL : node->events->webhooks;
     if (list->webhooks == NULL)
         list->on_done(list);

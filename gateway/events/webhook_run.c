@@ -82,7 +82,9 @@ static void write_position(struct webhook_run *run)
 {
     const struct node *node = webhooks_node(webhooks_of(run));
     bool is_written = epoch_equal(run->epoch, run->written_epoch) && run->position <= run->written;
-    if (run->is_acking || run->webhook->is_leaving || epoch_is_none(run->epoch) || is_written)
+    bool is_closed = atomic_load(&webhooks_of(run)->events->is_stopped);
+    if (run->is_acking || run->webhook->is_leaving || epoch_is_none(run->epoch) || is_written ||
+        is_closed)
         return;
     timer_cancel(timers_of(run), &run->ack_timer);
     run->ack = (struct store_ack){

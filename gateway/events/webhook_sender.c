@@ -311,7 +311,7 @@ void webhook_sender_cut(struct webhook_sender *sender, struct webhook_request *r
 {
     (void)sender;
     if (request->transfer != NULL)
-        mark_cut(request->transfer, "cut: Herald stops, or another node serves these events");
+        mark_cut(request->transfer, "cut: Herald stops, or the endpoint has left the file");
 }
 
 /* ---- the thread ---- */

@@ -212,6 +212,8 @@ static void deliver_leftovers(struct letter *letter)
         webhooks_take_file(webhooks, webhooks->first);
         webhook_file_free(webhooks->first);
         webhooks->first = NULL;
+    } else if (call->error == ERR_OK && !webhooks->is_stopping) {
+        webhooks_note_settled(webhooks); /* a reload has come before: what leaves may go */
     }
     webhooks_end_work(webhooks);
 }

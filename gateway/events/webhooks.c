@@ -4,7 +4,7 @@
  * them.
  *
  * Stop: nothing new is begun; what is under way has a moment, is cut, and has a moment again to
- * write its positions. What the store answers later is delivered by webhooks_free, and changes
+ * write its positions. What the store answers later is delivered by webhooks_close, and changes
  * nothing any more. */
 #include "gateway/events/webhooks.h"
 
@@ -325,13 +325,20 @@ void webhooks_stop(struct webhooks *webhooks)
     webhook_sender_stop(webhooks->sender);
 }
 
+void webhooks_close(struct webhooks *webhooks)
+{
+    if (webhooks == NULL)
+        return;
+    webhook_sender_stop(webhooks->sender);
+    webhooks->is_stopping = true;
+    webhook_sender_deliver(webhooks->sender);
+}
+
 void webhooks_free(struct webhooks *webhooks)
 {
     if (webhooks == NULL)
         return;
-    webhooks->is_stopping = true;
-    webhook_sender_stop(webhooks->sender);
-    webhook_sender_deliver(webhooks->sender);
+    webhooks_close(webhooks);
     metrics_remove_source(&webhooks->source);
     while (!list_is_empty(&webhooks->list))
         webhook_free(CONTAINER_OF(webhooks->list.next, struct webhook, link));

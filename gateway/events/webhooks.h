@@ -37,7 +37,10 @@ MUST_CHECK enum err webhooks_settle(struct webhooks *webhooks, char *why, size_t
 enum { WEBHOOKS_FINISH_MS = 1000 };
 void webhooks_stop(struct webhooks *webhooks);
 
-/* After webhooks_stop (or without a start), after store_close. */
+/* Delivers what has come since, from the store and from operators. After webhooks_stop (or without
+ * a start) and store_close, while the workers are there. */
+void webhooks_close(struct webhooks *webhooks);
+/* After webhooks_close. */
 void webhooks_free(struct webhooks *webhooks);
 
 /* Reads the file again if it has changed, or `must`. An endpoint that has left it is forgotten; one

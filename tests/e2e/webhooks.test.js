@@ -253,6 +253,21 @@ module.exports = (test) => {
         });
     }
 
+    test('GET /webhooks shows what fails while the store is away, without a lag', async (t) => {
+        const redis = await t.redis();
+        await redis.start();
+        const receiver = await startReceiver(t, { answer: () => 503 });
+        const herald = await start(t, [receiver], { store: redis.url });
+        await come(herald, ['ada']);
+        await waitShown(herald, 'it fails', ({ state, lag }) => state === 'failing' && lag === 1);
+        await redis.kill();
+        await waitShown(herald, 'the lag is not known', (webhook) => webhook.state === 'failing'
+            && webhook.lag === null && webhook.lagSeconds === null && webhook.lastStatus === 503
+            && webhook.failures > 0);
+        await redis.start();
+        await waitShown(herald, 'the lag is known again', ({ lag }) => lag === 1);
+    });
+
     test('410 switches an endpoint off until the file is read again', async (t) => {
         const receiver = await startReceiver(t, { answer: inTurn(410, 200) });
         const herald = await start(t, [receiver], { store: 'memory' });

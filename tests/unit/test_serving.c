@@ -148,6 +148,29 @@ Test(serving, ends_by_the_clock_when_the_store_does_not_answer)
     presence_node_kill(&nodes[1]);
 }
 
+/* Who looks by the clock stops when the lease is over, and goes on when it is told. */
+Test(serving, is_told_anew_when_the_answer_comes_after_the_lease_was_over)
+{
+    for (int64_t late_ms = STORE_SERVE_LEASE_MS - 1000; late_ms <= STORE_SERVE_LEASE_MS + 1000;
+         late_ms += 1000) {
+        open_node(0);
+        wait_ms(1, 60000); /* the leases of the one before are over */
+        heard[0].n_lost = 0;
+        nodes[0].link.holds = true;
+        wait_ms(1, 2000); /* each partition has asked */
+        presence_node_now_ms += late_ms - 500;
+        for (unsigned i = 0; i < STORE_PARTITIONS; i++)
+            cr_expect_not(serving_is_mine(nodes[0].events.serving, i));
+        cr_expect_eq(heard[0].n_lost, 0, "nothing has woken it");
+        nodes[0].link.holds = false;
+        presence_node_turn(&nodes[0]);
+        wait_ms(1, 2000);
+        cr_expect_eq(count_mine(0), STORE_PARTITIONS);
+        cr_expect_eq(heard[0].n_lost, STORE_PARTITIONS);
+        presence_node_kill(&nodes[0]);
+    }
+}
+
 Test(serving, goes_to_the_other_process_of_an_upgrade)
 {
     open_node(0);
