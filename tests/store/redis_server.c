@@ -58,6 +58,14 @@ void redis_server_ask(const struct redis_server *server, const char *line, char 
     close(fd);
 }
 
+long redis_server_number(const struct redis_server *server, const char *line)
+{
+    char answer[256];
+    redis_server_ask(server, line, answer, sizeof answer);
+    cr_assert_eq(answer[0], ':', "%s: %s", line, answer);
+    return strtol(answer + 1, NULL, 10);
+}
+
 void redis_server_do(const struct redis_server *server, const char *line)
 {
     char answer[256];

@@ -33,6 +33,9 @@ int redis_server_connect(const struct redis_server *server);
 void redis_server_ask(const struct redis_server *server, const char *line, char *answer,
                       size_t cap);
 
+/* The same where the answer is a number. */
+long redis_server_number(const struct redis_server *server, const char *line);
+
 void redis_server_do(const struct redis_server *server, const char *line);
 
 /* A user's packed record (scripts/record.lua), with another day of the last sign of life: the next

@@ -33,14 +33,6 @@ static long steps_since_asked(void)
     return line != NULL && answer[0] == '$' ? strtol(line + 1, NULL, 10) : 0;
 }
 
-static long ask_number(const char *line)
-{
-    char answer[64];
-    redis_server_ask(&server, line, answer, sizeof answer);
-    cr_assert_eq(answer[0], ':', "%s: %s", line, answer);
-    return strtol(answer + 1, NULL, 10);
-}
-
 static void expect_steps(const char *what, long most)
 {
     long steps = steps_since_asked();
@@ -171,8 +163,8 @@ Test(store_redis, a_partition_that_redis_has_dropped_has_expired)
     cr_assert_eq(page.gaps[0].cause, GAP_EXPIRED);
     page_free(&page);
     event_append_numbers(store, PARTITION, 1, 1);
-    cr_assert_gt(ask_number("PTTL herald:{%events.3}:inbox"), 0);
-    cr_assert_gt(ask_number("PTTL herald:{%events.3}:meta"), 0);
+    cr_assert_gt(redis_server_number(&server, "PTTL herald:{%events.3}:inbox"), 0);
+    cr_assert_gt(redis_server_number(&server, "PTTL herald:{%events.3}:meta"), 0);
 }
 
 /* A step takes 256 out and no more, so a crowd that expires at once leaves in parts. */

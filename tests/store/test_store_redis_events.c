@@ -35,14 +35,6 @@ static void open_events(uint32_t max, uint64_t max_bytes, uint32_t ttl_s)
         .events_max = max, .events_max_bytes = max_bytes, .event_ttl_s = ttl_s});
 }
 
-static long ask_number(const char *line)
-{
-    char answer[64];
-    redis_server_ask(&server, line, answer, sizeof answer);
-    cr_assert_eq(answer[0], ':', "%s: %s", line, answer);
-    return strtol(answer + 1, NULL, 10);
-}
-
 Test(store_redis, events_are_numbered_and_read_by_a_consumer)
 {
     open_events(100, 1 << 20, 60);
@@ -67,9 +59,9 @@ Test(store_redis, events_are_numbered_and_read_by_a_consumer)
     cr_assert_eq(page.n_notes, 1);
     cr_assert_eq(page.notes[0]->seq, 2);
     page_free(&page);
-    cr_assert_eq(ask_number("HLEN herald:{%events.3}:inbox"), 1);
+    cr_assert_eq(redis_server_number(&server, "HLEN herald:{%events.3}:inbox"), 1);
     cr_assert_eq(ack_events("pa", append.epoch, 2), ERR_OK);
-    cr_assert_eq(ask_number("EXISTS herald:{%events.3}:inbox"), 0);
+    cr_assert_eq(redis_server_number(&server, "EXISTS herald:{%events.3}:inbox"), 0);
     cr_assert_eq(ack_events("pb", append.epoch, 2), ERR_NOT_FOUND);
     cr_assert_eq(ack_events("pa", append.epoch, 3), ERR_STALE_EPOCH);
     page = read_events("pb", 100, 1 << 20);
@@ -228,5 +220,5 @@ Test(store_redis, a_user_of_that_name_is_another)
     append_many(2);
     append_one(store, "%events.3", "{}", 60);
     cr_assert_eq(consumers_list(store, PARTITION).head, 2);
-    cr_assert_eq(ask_number("EXISTS herald:{%25events.3}:inbox"), 1);
+    cr_assert_eq(redis_server_number(&server, "EXISTS herald:{%25events.3}:inbox"), 1);
 }

@@ -18,14 +18,6 @@ static void lose_what_came_since(void)
     redis_server_do(&server, "COPY saved-inbox herald:{anna}:inbox REPLACE");
 }
 
-static long ask_number(const char *line)
-{
-    char answer[64];
-    redis_server_ask(&server, line, answer, sizeof answer);
-    cr_assert_eq(answer[0], ':', "%s: %s", line, answer);
-    return strtol(answer + 1, NULL, 10);
-}
-
 /* 1 is there, and this 2 is lost; another node is given 2 again. */
 static struct store_target give_2_again(struct store_target *ret_second)
 {
@@ -166,7 +158,7 @@ static void write_as_an_older_herald(void)
                      "KEYS[1], 'r'), 1, 60))\" 1 herald:{anna}:meta",
                      answer, sizeof answer);
     cr_assert_eq(answer[0], ':', "%s", answer);
-    cr_assert_eq(ask_number("HSTRLEN herald:{anna}:meta r"), OLDER_BYTES);
+    cr_assert_eq(redis_server_number(&server, "HSTRLEN herald:{anna}:meta r"), OLDER_BYTES);
 }
 
 Test(store_redis, without_the_time_of_the_head_its_entry_says_it)
@@ -188,14 +180,14 @@ Test(store_redis, without_time_and_entry_a_number_is_believed)
     struct store_target second;
     struct store_target lost = give_2_again(&second);
     cr_assert_eq(ack_one(store, "anna", second.epoch, 2), ERR_OK);
-    cr_expect_eq(ask_number("HSTRLEN herald:{anna}:meta r"), TIMED_BYTES);
+    cr_expect_eq(redis_server_number(&server, "HSTRLEN herald:{anna}:meta r"), TIMED_BYTES);
     write_as_an_older_herald();
     struct store_page page = read_knowing(&lost);
     cr_expect(epoch_equal(page.epoch, second.epoch));
     page_free(&page);
     struct store_target third = push_knowing(&lost);
     cr_expect(epoch_equal(third.epoch, second.epoch));
-    cr_expect_eq(ask_number("HSTRLEN herald:{anna}:meta r"), TIMED_BYTES);
+    cr_expect_eq(redis_server_number(&server, "HSTRLEN herald:{anna}:meta r"), TIMED_BYTES);
     page = read_knowing(&third);
     cr_expect_eq(page.head_time, store_time(third.time_ms));
     page_free(&page);
@@ -206,16 +198,16 @@ Test(store_redis, an_acknowledgement_keeps_the_time_as_it_is)
     struct store_target first = append_one(store, "anna", "{}", 600);
     struct store_target second = append_one(store, "anna", "{}", 600);
     cr_assert_eq(ack_one(store, "anna", first.epoch, 1), ERR_OK);
-    cr_expect_eq(ask_number("HSTRLEN herald:{anna}:meta r"), TIMED_BYTES);
+    cr_expect_eq(redis_server_number(&server, "HSTRLEN herald:{anna}:meta r"), TIMED_BYTES);
     cr_assert_eq(ack_one(store, "anna", first.epoch, 2), ERR_OK);
-    cr_expect_eq(ask_number("HSTRLEN herald:{anna}:meta r"), TIMED_BYTES);
+    cr_expect_eq(redis_server_number(&server, "HSTRLEN herald:{anna}:meta r"), TIMED_BYTES);
     struct store_page page = read_knowing(&second);
     cr_expect_eq(page.head_time, store_time(second.time_ms));
     page_free(&page);
     append_number(store, "anna", 3, 600);
     write_as_an_older_herald();
     cr_assert_eq(ack_one(store, "anna", first.epoch, 3), ERR_OK);
-    cr_expect_eq(ask_number("HSTRLEN herald:{anna}:meta r"), OLDER_BYTES);
+    cr_expect_eq(redis_server_number(&server, "HSTRLEN herald:{anna}:meta r"), OLDER_BYTES);
 }
 
 /* By the scripts that decide more than the fast paths, too. */
@@ -225,7 +217,7 @@ Test(store_redis, what_is_written_without_a_time_stays_without_it)
     struct store_target second = append_one(store, "anna", "{}", 600);
     write_as_an_older_herald();
     cr_assert_eq(ack_one(store, "anna", second.epoch, 1), ERR_OK);
-    cr_expect_eq(ask_number("HSTRLEN herald:{anna}:meta r"), OLDER_BYTES);
+    cr_expect_eq(redis_server_number(&server, "HSTRLEN herald:{anna}:meta r"), OLDER_BYTES);
     struct store_page page = read_knowing(&second);
     cr_expect(epoch_equal(page.epoch, second.epoch));
     cr_expect_eq(page.head_time, 0);

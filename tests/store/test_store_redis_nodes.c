@@ -41,14 +41,6 @@ static bool lists(const struct store_nodes *nodes, const char *name)
     return false;
 }
 
-static long ask_number(const char *line)
-{
-    char answer[64];
-    redis_server_ask(&server, line, answer, sizeof answer);
-    cr_assert_eq(answer[0], ':', "%s: %s", line, answer);
-    return strtol(answer + 1, NULL, 10);
-}
-
 static void put_record(const char *name, int64_t seen_ms, const char *rest)
 {
     char line[200];
@@ -89,9 +81,9 @@ Test(store_redis, what_a_node_said_leaves_redis_60_s_later)
     cr_expect_not(lists(&nodes, "cccccccc"));
     cr_expect(lists(&nodes, "dddddddd"));
     free(nodes.nodes);
-    cr_expect_eq(ask_number("HEXISTS herald:nodes cccccccc"), 0);
-    cr_expect_eq(ask_number("HLEN herald:nodes"), 2);
-    long left_ms = ask_number("PTTL herald:nodes");
+    cr_expect_eq(redis_server_number(&server, "HEXISTS herald:nodes cccccccc"), 0);
+    cr_expect_eq(redis_server_number(&server, "HLEN herald:nodes"), 2);
+    long left_ms = redis_server_number(&server, "PTTL herald:nodes");
     cr_expect(left_ms > 0 && left_ms <= STORE_NODE_KEPT_MS, "%ld", left_ms);
 }
 
@@ -102,7 +94,7 @@ Test(store_redis, what_a_node_said_before_redis_was_set_back_does_not_stay)
     struct store_nodes nodes = say(node_named("aaaaaaaa", "a"), false);
     cr_expect_eq(nodes.n, 1);
     free(nodes.nodes);
-    cr_expect_eq(ask_number("HLEN herald:nodes"), 1);
+    cr_expect_eq(redis_server_number(&server, "HLEN herald:nodes"), 1);
 }
 
 Test(store_redis, what_no_node_can_have_said_is_left_out)
@@ -115,8 +107,10 @@ Test(store_redis, what_no_node_can_have_said_is_left_out)
     cr_expect_eq(nodes.n, 1);
     cr_expect(lists(&nodes, "aaaaaaaa"));
     free(nodes.nodes);
-    cr_expect_eq(ask_number("HEXISTS herald:nodes eeeeeeee"), 0, "it says no time");
-    cr_expect_eq(ask_number("HEXISTS herald:nodes ffffffff"), 1, "others may read it");
+    cr_expect_eq(redis_server_number(&server, "HEXISTS herald:nodes eeeeeeee"), 0,
+                 "it says no time");
+    cr_expect_eq(redis_server_number(&server, "HEXISTS herald:nodes ffffffff"), 1,
+                 "others may read it");
 }
 
 Test(store_redis, while_redis_is_away_nodes_cannot_say_anything)

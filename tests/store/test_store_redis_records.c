@@ -7,14 +7,6 @@
 static const struct store_print print_a = {{1}};
 static const struct store_print print_b = {{2}};
 
-static long ask_number(const char *line)
-{
-    char answer[64];
-    redis_server_ask(&server, line, answer, sizeof answer);
-    cr_assert_eq(answer[0], ':', "%s: %s", line, answer);
-    return strtol(answer + 1, NULL, 10);
-}
-
 static struct store_target append_once(const char *user, const char *key, struct store_print print)
 {
     struct store_target target = {.user_id = span_of(user)};
@@ -56,7 +48,8 @@ Test(store_redis, a_record_of_the_version_before_is_read_and_written_anew)
     cr_assert_eq(got.seq, 4);
     cr_assert(epoch_equal(got.epoch, epoch));
     expect_inbox(store, "anna", "a...");
-    cr_assert_eq(ask_number("HLEN herald:{anna}:meta"), 2, "one record, and its version");
+    cr_assert_eq(redis_server_number(&server, "HLEN herald:{anna}:meta"), 2,
+                 "one record, and its version");
     cr_assert_eq(ack_one(store, "anna", epoch, 3), ERR_OK);
     cr_assert_eq(peek_one(store, "anna").pending, 1);
 }
@@ -65,13 +58,13 @@ Test(store_redis, a_push_to_a_record_of_the_version_before_does_not_shorten_its_
 {
     write_old_record(clock_wall_ms() + 600000);
     cr_assert_eq(append_one(store, "anna", "{}", 60).seq, 4);
-    cr_assert_gt(ask_number("PTTL herald:{anna}:inbox"), 590000);
+    cr_assert_gt(redis_server_number(&server, "PTTL herald:{anna}:inbox"), 590000);
 }
 
 Test(store_redis, an_older_node_refuses_what_this_version_wrote)
 {
     append_number(store, "anna", 0, 60);
-    cr_assert_eq(ask_number("HSTRLEN herald:{anna}:meta v"), 1);
+    cr_assert_eq(redis_server_number(&server, "HSTRLEN herald:{anna}:meta v"), 1);
     char answer[64];
     redis_server_ask(&server,
                      "EVAL \"return {ok = redis.call('HGET', KEYS[1], 'v')}\" 1 "
@@ -95,10 +88,11 @@ Test(store_redis, the_record_of_a_user_stays_compact)
 Test(store_redis, all_keys_of_a_user_share_a_slot)
 {
     cr_assert_eq(append_once("a{b}%c", "{k}", print_a).error, ERR_OK);
-    cr_assert_eq(ask_number("EXISTS herald:{a%7Bb%7D%25c}:idem:{k} herald:{a%7Bb%7D%25c}:meta "
-                            "herald:{a%7Bb%7D%25c}:inbox"),
+    cr_assert_eq(redis_server_number(
+                     &server, "EXISTS herald:{a%7Bb%7D%25c}:idem:{k} herald:{a%7Bb%7D%25c}:meta "
+                              "herald:{a%7Bb%7D%25c}:inbox"),
                  3);
-    cr_assert_eq(ask_number("DBSIZE"), 3);
+    cr_assert_eq(redis_server_number(&server, "DBSIZE"), 3);
 }
 
 Test(store_redis, an_idempotency_key_vanishes_after_its_window)
@@ -112,7 +106,7 @@ Test(store_redis, an_idempotency_key_vanishes_after_its_window)
     cr_assert_eq(append_once("anna", "order-17", print_b).error, ERR_IDEMPOTENCY_MISMATCH);
     cr_assert(append_once("anna", "order-17", print_a).is_duplicate);
     pause_ms(1050);
-    cr_assert_eq(ask_number("EXISTS herald:{anna}:idem:order-17"), 0);
+    cr_assert_eq(redis_server_number(&server, "EXISTS herald:{anna}:idem:order-17"), 0);
     struct store_target second = append_once("anna", "order-17", print_b);
     cr_assert_eq(second.error, ERR_OK);
     cr_assert_not(second.is_duplicate);
@@ -130,7 +124,7 @@ Test(store_redis, an_idempotency_key_that_somebody_else_wrote_keeps_nothing)
 {
     redis_server_do(&server, "LPUSH herald:{anna}:idem:order-17 x");
     cr_assert_eq(append_once("anna", "order-17", print_a).error, ERR_STORE_UNAVAILABLE);
-    cr_assert_eq(ask_number("EXISTS herald:{anna}:inbox herald:{anna}:meta"), 0);
+    cr_assert_eq(redis_server_number(&server, "EXISTS herald:{anna}:inbox herald:{anna}:meta"), 0);
 }
 
 Test(store_redis, a_collapse_key_leaves_with_its_entry)
@@ -139,13 +133,14 @@ Test(store_redis, a_collapse_key_leaves_with_its_entry)
     append_keyed(store, "anna", "1", "score");
     append_keyed(store, "anna", "2", "score");
     append_number(store, "anna", 3, 60);
-    cr_assert_eq(ask_number("HLEN herald:{anna}:inbox"), 4, "three that wait, and one key");
+    cr_assert_eq(redis_server_number(&server, "HLEN herald:{anna}:inbox"), 4,
+                 "three that wait, and one key");
     cancel_one(store, "anna", epoch, 3);
-    cr_assert_eq(ask_number("HLEN herald:{anna}:inbox"), 2);
+    cr_assert_eq(redis_server_number(&server, "HLEN herald:{anna}:inbox"), 2);
     append_keyed(store, "anna", "3", "score");
     append_number(store, "anna", 4, 60);
     cr_assert_eq(ack_one(store, "anna", epoch, 5), ERR_OK);
-    cr_assert_eq(ask_number("HLEN herald:{anna}:inbox"), 1);
+    cr_assert_eq(redis_server_number(&server, "HLEN herald:{anna}:inbox"), 1);
     /* What a push itself acknowledges takes its key along, unless the push has the same. */
     struct store_target last = append_keyed(store, "anna", "5", "score");
     struct store_target target = {.user_id = SPAN_LITERAL("anna"),
@@ -153,7 +148,7 @@ Test(store_redis, a_collapse_key_leaves_with_its_entry)
                                   .known_head = last.seq,
                                   .known_acked = last.seq};
     append_to(store, &target, 1, SPAN_LITERAL("{}"), 60);
-    cr_assert_eq(ask_number("HLEN herald:{anna}:inbox"), 1);
+    cr_assert_eq(redis_server_number(&server, "HLEN herald:{anna}:inbox"), 1);
     expect_inbox(store, "anna", "alcaaaa.");
 }
 
@@ -170,7 +165,7 @@ Test(store_redis, a_push_drops_what_is_known_to_be_acknowledged)
                                       .known_acked = acked};
         append_to(store, &target, 1, SPAN_LITERAL("{}"), 60);
         cr_assert_eq(target.seq, seq);
-        cr_assert_eq(ask_number("HLEN herald:{anna}:inbox"), (long)(seq - acked));
+        cr_assert_eq(redis_server_number(&server, "HLEN herald:{anna}:inbox"), (long)(seq - acked));
         cr_assert_eq(peek_one(store, "anna").acked, acked);
         cr_assert_eq(peek_one(store, "anna").pending, seq - acked);
     }
@@ -186,7 +181,7 @@ Test(store_redis, what_vanished_with_the_whole_inbox_has_expired)
     cancel_one(store, "anna", epoch, 2);
     append_number(store, "anna", 3, 3);
     pause_ms(3200);
-    cr_assert_eq(ask_number("EXISTS herald:{anna}:inbox"), 0);
+    cr_assert_eq(redis_server_number(&server, "EXISTS herald:{anna}:inbox"), 0);
     int64_t expired = metrics_read(METRIC_INBOX_EXPIRED);
     append_number(store, "anna", 4, 60);
     cr_assert_eq(metrics_read(METRIC_INBOX_EXPIRED), expired + 2);
@@ -197,13 +192,14 @@ Test(store_redis, an_inbox_outlives_its_last_entry_by_a_sixteenth_of_its_time_at
 {
     for (int i = 0; i < 3; i++)
         append_number(store, "anna", i, 60);
-    long stays_ms = ask_number("PTTL herald:{anna}:inbox");
+    long stays_ms = redis_server_number(&server, "PTTL herald:{anna}:inbox");
     cr_assert(stays_ms > 58000 && stays_ms <= 63750, "%ld ms", stays_ms);
     append_number(store, "anna", 3, 600);
-    stays_ms = ask_number("PTTL herald:{anna}:inbox");
+    stays_ms = redis_server_number(&server, "PTTL herald:{anna}:inbox");
     cr_assert(stays_ms > 598000 && stays_ms <= 637500, "%ld ms", stays_ms);
     append_number(store, "anna", 4, 1);
-    cr_assert_gt(ask_number("PTTL herald:{anna}:inbox"), 598000, "it is never shortened");
+    cr_assert_gt(redis_server_number(&server, "PTTL herald:{anna}:inbox"), 598000,
+                 "it is never shortened");
 }
 
 Test(store_redis, a_device_that_was_not_seen_for_30_days_lets_the_inbox_go)
@@ -226,8 +222,9 @@ Test(store_redis, a_device_that_was_not_seen_for_30_days_lets_the_inbox_go)
     struct store_peek peek = peek_one(store, "anna");
     cr_assert_eq(peek.acked, 2);
     cr_assert_eq(peek.pending, 0);
-    cr_assert_eq(ask_number("HLEN herald:{anna}:meta"), 3, "version, record, written");
-    cr_assert_eq(ask_number("EXISTS herald:{anna}:inbox"), 0);
+    cr_assert_eq(redis_server_number(&server, "HLEN herald:{anna}:meta"), 3,
+                 "version, record, written");
+    cr_assert_eq(redis_server_number(&server, "EXISTS herald:{anna}:inbox"), 0);
 }
 
 Test(store_redis, devices_wait_for_what_a_new_epoch_has_kept)
@@ -262,21 +259,21 @@ Test(store_redis, entries_that_somebody_else_took_do_not_keep_an_inbox_full)
 Test(store_redis, a_block_is_a_key_of_its_own_that_leaves_with_it)
 {
     int64_t until_ms = block_for(store, "anna", 50);
-    cr_assert_eq(ask_number("PEXPIRETIME herald:{anna}:block"), until_ms);
-    cr_assert_eq(ask_number("DBSIZE"), 1, "it needs no inbox");
+    cr_assert_eq(redis_server_number(&server, "PEXPIRETIME herald:{anna}:block"), until_ms);
+    cr_assert_eq(redis_server_number(&server, "DBSIZE"), 1, "it needs no inbox");
     struct store_page page = arrive_and_read(store, "anna");
     cr_assert_eq(page.blocked_until_ms, until_ms);
     page_free(&page);
-    cr_assert_eq(ask_number("DBSIZE"), 1, "a blocked arrival makes nothing");
+    cr_assert_eq(redis_server_number(&server, "DBSIZE"), 1, "a blocked arrival makes nothing");
     block_for(store, "anna", 0);
-    cr_assert_eq(ask_number("DBSIZE"), 0);
+    cr_assert_eq(redis_server_number(&server, "DBSIZE"), 0);
 }
 
 Test(store_redis, a_ticket_is_a_key_of_its_own_that_leaves_with_it)
 {
     cr_assert_eq(ticket_give(store, "t-1", "anna", 30), ERR_OK);
-    long left_ms = ask_number("PTTL herald:ticket:t-1");
+    long left_ms = redis_server_number(&server, "PTTL herald:ticket:t-1");
     cr_assert(left_ms > 25000 && left_ms <= 30000);
     cr_assert_eq(ticket_take(store, "t-1").error, ERR_OK);
-    cr_assert_eq(ask_number("DBSIZE"), 0);
+    cr_assert_eq(redis_server_number(&server, "DBSIZE"), 0);
 }
