@@ -29,6 +29,31 @@ Test(store_contract, a_consumer_may_begin_with_the_next_event)
     expect_events(store, 0, "wnew", "..");
 }
 
+/* Those that one start adds come one after the other. */
+Test(store_contract, a_consumer_that_begins_takes_nothing_from_those_that_begin_after_it)
+{
+    event_append_numbers(store, 0, 1, 5);
+    cr_assert_eq(consumer_add(store, 0, "wnew", true).count, 5);
+    cr_assert_eq(consumers_list(store, 0).count, 5);
+    cr_assert_eq(consumer_add(store, 0, "wnew", true).count, 5);
+    struct store_consumers added = consumer_add(store, 0, "wold", false);
+    cr_assert_eq(find_consumer(&added, "wold")->position, 0);
+    cr_assert_eq(find_consumer(&added, "wold")->lag, 5);
+    expect_events(store, 0, "wold", ".....");
+    cr_assert_eq(event_ack(store, 0, "wold", 3), ERR_OK);
+    cr_assert_eq(consumers_list(store, 0).count, 2);
+}
+
+Test(store_contract, what_the_only_consumer_began_after_leaves_when_it_acknowledges)
+{
+    event_append_numbers(store, 0, 1, 5);
+    cr_assert_eq(consumer_add(store, 0, "wnew", true).error, ERR_OK);
+    event_append_numbers(store, 0, 6, 8);
+    cr_assert_eq(event_ack(store, 0, "wnew", 7), ERR_OK);
+    cr_assert_eq(consumers_list(store, 0).count, 1);
+    expect_events(store, 0, "wnew", ".");
+}
+
 Test(store_contract, adding_a_consumer_again_changes_nothing)
 {
     event_append_numbers(store, 0, 1, 5);

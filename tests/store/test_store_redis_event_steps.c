@@ -127,6 +127,16 @@ Test(store_redis, what_has_left_goes_in_parts)
     steps_since_asked();
     consumer_add(store, PARTITION, "pb", true);
     expect_steps("a consumer from now on", FEW_STEPS + OF_ONE * SWEPT);
+    event_append(store, PARTITION, "{}");
+    struct store_consumers kept = consumers_list(store, PARTITION);
+    cr_assert_gt(kept.count, 1, "what it has passed over stays until it acknowledges");
+    steps_since_asked();
+    cr_assert_eq(ack_run(store, (struct store_ack){.user_id = store_partition_user(PARTITION),
+                                                   .device = span_of("pb"),
+                                                   .epoch = kept.epoch,
+                                                   .seq = kept.head}),
+                 ERR_OK);
+    expect_steps("its first acknowledgement", FEW_STEPS + OF_ONE * SWEPT);
     cr_assert_eq(consumers_list(store, PARTITION).count, 0);
 }
 

@@ -14,8 +14,8 @@ if name == '' then
 end
 before = tonumber(string.match(before, '^%d+'))
 position = math.max(before, position)
-if position > before and before <= acked then
-    load_consumers()
+if position > before then -- it need not have been the lowest: a consumer that begins moves nothing
+    load_consumers(name)
     consumers[name] = { position, now }
     settle_acked()
 end

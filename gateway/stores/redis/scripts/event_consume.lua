@@ -14,7 +14,7 @@ if not epoch then
     begin_epoch(ARGV[5])
 end
 expire()
-load_consumers()
+local must_settle = load_consumers()
 
 local function lag_of(position)
     return head - math.max(position, low - 1)
@@ -31,10 +31,14 @@ elseif action == 'a' then
     known[2], is_changed = now, true
 elseif action == 'r' and known then
     outcome, unread, consumers[name], n_consumers = 1, lag_of(known[1]), nil, n_consumers - 1
+    must_settle = true
     begin_writing()
     redis.call('HDEL', meta, 'd!' .. name)
 end
-settle_acked()
+-- One that is added moves nothing, so that others who begin with it find what it has passed over.
+if must_settle then
+    settle_acked()
+end
 sweep(SWEEP)
 if action == 'a' and outcome < 2 then
     save(write_consumer(name, known[1]))

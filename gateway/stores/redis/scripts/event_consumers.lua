@@ -13,22 +13,24 @@ local function settle_acked()
     end
 end
 
--- One that was not seen for 30 days is forgotten.
-local function load_consumers()
-    local all = redis.call('HGETALL', meta)
+-- One that was not seen for 30 days is forgotten, if it is not the one that is seen now. Answers whether one
+-- was.
+local function load_consumers(caller)
+    local all, has_forgotten = redis.call('HGETALL', meta), false
     n_consumers = 0
     for i = 1, #all, 2 do
         local name = string.match(all[i], '^d!(.+)$')
         local position, seen = string.match(all[i + 1], '^(%d+):(%d+)$')
-        if name and position and now - seen > MONTH_MS then
+        if name and position and name ~= caller and now - seen > MONTH_MS then
             begin_writing()
             redis.call('HDEL', meta, all[i])
-            is_changed = true
+            is_changed, has_forgotten = true, true
         elseif name and position then
             consumers[name] = { tonumber(position), tonumber(seen) }
             n_consumers = n_consumers + 1
         end
     end
+    return has_forgotten
 end
 
 local function write_consumer(name, position)
