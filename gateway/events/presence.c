@@ -18,7 +18,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { PAUSE_MS = 1000, RENEW_MS = 5000, WAIT_US = 1000 };
+enum { PAUSE_MS = 1000, RENEW_MS = STORE_PRESENCE_RENEW_MS, WAIT_US = 1000 };
 
 static struct store *store_of(const struct presence_partition *partition)
 {

@@ -93,10 +93,11 @@ struct store_presence_change {
     enum offline_cause cause; /* ...for this reason */
 };
 
-/* Writes which users a node has, in the order given, and renews the node's lease in the partition.
- * A user is on record from coming until user.offline is appended (store_serve), with the nodes that
- * have sessions of the user; a change that says what the record says already changes nothing. */
-enum { STORE_PRESENCE_LEASE_MS = 15000 };
+/* Writes which users a node has, in the order given, and renews the node's lease in the partition,
+ * which a node does each STORE_PRESENCE_RENEW_MS. A user is on record from coming until
+ * user.offline is appended (store_serve), with the nodes that have sessions of the user; a change
+ * that says what the record says already changes nothing. */
+enum { STORE_PRESENCE_LEASE_MS = 15000, STORE_PRESENCE_RENEW_MS = 5000 };
 struct store_presence {
     struct store_request request;
     unsigned partition;
@@ -109,7 +110,8 @@ struct store_presence {
     const struct store_presence_change *changes;
     enum err error; /* out: ERR_OK, ERR_STORE_UNAVAILABLE */
     bool is_new;    /* out: the node had no lease before: it is the first call, the store has lost
-                     * it, or the node's users were ended. The caller writes all its users again */
+                     * it, or the node's users were ended. The caller writes all its users again, as
+                     * it does after an error, behind which that may have been the answer */
 };
 
 /* Users on record, rising by the bytes of their userIds. */
@@ -141,9 +143,14 @@ struct store_alert {
  * grace time is over: user.offline is appended and the record goes. At most STORE_SERVE_USERS users
  * of each in one step. Without a judge's right nothing of presence changes: the node has just come
  * itself. A shared store also withholds it for STORE_PRESENCE_LEASE_MS after its own link to the
- * partition came up and after the partition's epoch began. In a local store a node other than
+ * partition came up, after the partition's epoch began, and after a renewal of this node's own
+ * lease that came STORE_PRESENCE_LATE_MS after the one before or was the first; and it withholds it
+ * while the next one is as late: where the store or the node stood still, or the store's clock has
+ * jumped, for as long as the leases of others would need to be over, that of `node` tells it. So a
+ * node judges where it renews its lease, and nowhere else. In a local store a node other than
  * `node` has no lease: the grace time of its users counts from the first request of this process.
  */
+enum { STORE_PRESENCE_LATE_MS = STORE_PRESENCE_LEASE_MS - STORE_PRESENCE_RENEW_MS - 1000 };
 enum { STORE_SERVE_USERS = 256, STORE_SERVE_ALERTS = 64, STORE_SERVE_LEASE_MS = 10000 };
 struct store_serve {
     struct store_request request;

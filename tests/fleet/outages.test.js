@@ -29,6 +29,7 @@ module.exports = (test) => {
         await subscribeAll(nodes[0], PRESENT.slice(0, 6));
         await subscribeAll(nodes[1], PRESENT.slice(6));
         await seen.waitChanges(PRESENT, '+');
+        await sleep(PRESENCE_LEASE_MS + 1000); /* from here on the nodes judge */
         redis.child.signal('SIGSTOP');
         await sleep(PRESENCE_LEASE_MS + 5000);
         redis.child.signal('SIGCONT');

@@ -2,41 +2,6 @@
 #include "tests/store/contract_fixture.h"
 #include "tests/store/presence_calls.h"
 
-struct alert_end_call {
-    struct store_alert_end end;
-    struct call call;
-};
-
-static void on_alert_end(struct store_request *request)
-{
-    call_answer(&((struct alert_end_call *)(void *)request)->call);
-}
-
-static enum err end_alert(unsigned partition, struct store_alert alert, const char *event)
-{
-    struct alert_end_call call = {
-        .end = {.partition = partition, .alert = alert, .event = span_of(event)}};
-    call.end.request.on_done = on_alert_end;
-    call_init(&call.call);
-    is_inside_a_call = true;
-    store_alert_end(store, &call.end);
-    is_inside_a_call = false;
-    call_wait(&call.call);
-    return call.end.error;
-}
-
-static struct store_target push_with_alert(const char *user, uint32_t after_s, const char *key)
-{
-    struct store_target target = {.user_id = span_of(user)};
-    append_run(store, (struct store_append){.payload = payload_new(SPAN_LITERAL("{}")),
-                                            .ttl_s = 600,
-                                            .idempotency_key = span_of(key),
-                                            .alert_after_s = after_s,
-                                            .n_targets = 1,
-                                            .targets = &target});
-    return target;
-}
-
 static struct store_serve look(unsigned partition)
 {
     struct store_serve serve = serve_run(store, serve_asked(partition, "node-a"));
@@ -65,7 +30,7 @@ static unsigned partition_of(const char *user)
 
 Test(store_contract, an_alert_is_due_after_its_time)
 {
-    struct store_target pushed = push_with_alert("anna", 1, "");
+    struct store_target pushed = push_with_alert(store, "anna", 1, "");
     cr_assert_eq(pushed.error, ERR_OK);
     struct store_serve serve = wait_for_due(partition_of("anna"), 1);
     const struct store_alert *alert = &serve.alerts[0];
@@ -84,8 +49,8 @@ Test(store_contract, an_alert_is_due_after_its_time)
 
 Test(store_contract, an_alert_is_not_due_before_its_time)
 {
-    struct store_target pushed = push_with_alert("anna", 500, "");
-    cr_assert_eq(push_with_alert("anna", 900, "").error, ERR_OK);
+    struct store_target pushed = push_with_alert(store, "anna", 500, "");
+    cr_assert_eq(push_with_alert(store, "anna", 900, "").error, ERR_OK);
     struct store_serve serve = look(partition_of("anna"));
     cr_assert_eq(serve.n_alerts, 0);
     cr_assert_eq(serve.n_pending_alerts, 2);
@@ -100,12 +65,12 @@ Test(store_contract, an_alert_is_not_due_before_its_time)
 Test(store_contract, an_alert_ends_with_its_event_once)
 {
     unsigned partition = partition_of("anna");
-    cr_assert_eq(push_with_alert("anna", 1, "").error, ERR_OK);
+    cr_assert_eq(push_with_alert(store, "anna", 1, "").error, ERR_OK);
     struct store_serve serve = wait_for_due(partition, 1);
     struct store_alert alert = serve.alerts[0];
     free(serve.alerts);
     for (int i = 0; i < 2; i++)
-        cr_assert_eq(end_alert(partition, alert, "{\"alert\":1}"), ERR_OK);
+        cr_assert_eq(alert_end(store, partition, alert, "{\"alert\":1}"), ERR_OK);
     cr_assert_eq(consumers_list(store, partition).head, 1);
     expect_event(store, partition, 1, "{\"alert\":1}");
     serve = look(partition);
@@ -118,9 +83,9 @@ Test(store_contract, an_alert_ends_with_its_event_once)
 Test(store_contract, an_alert_may_end_without_an_event)
 {
     unsigned partition = partition_of("anna");
-    cr_assert_eq(push_with_alert("anna", 1, "").error, ERR_OK);
+    cr_assert_eq(push_with_alert(store, "anna", 1, "").error, ERR_OK);
     struct store_serve serve = wait_for_due(partition, 1);
-    cr_assert_eq(end_alert(partition, serve.alerts[0], ""), ERR_OK);
+    cr_assert_eq(alert_end(store, partition, serve.alerts[0], ""), ERR_OK);
     free(serve.alerts);
     cr_assert_eq(consumers_list(store, partition).head, 0);
     serve = look(partition);
@@ -132,27 +97,34 @@ Test(store_contract, the_oldest_due_alerts_are_shown_first)
 {
     enum { ALERTS = STORE_SERVE_ALERTS + 6 };
     unsigned partition = partition_of("anna");
-    for (int i = 0; i < ALERTS; i++)
-        cr_assert_eq(push_with_alert("anna", 1, "").error, ERR_OK);
+    int64_t next_ms = 0;
+    for (int i = 0; i < ALERTS; i++) {
+        struct store_target pushed = push_with_alert(store, "anna", 1, "");
+        cr_assert_eq(pushed.error, ERR_OK);
+        if (i == STORE_SERVE_ALERTS)
+            next_ms = pushed.time_ms + 1000;
+    }
+    sleep_until_wall_ms(clock_wall_ms() + 1000); /* all are due */
     struct store_serve serve = wait_for_due(partition, STORE_SERVE_ALERTS);
     cr_assert_eq(serve.n_alerts, STORE_SERVE_ALERTS);
     cr_assert_eq(serve.n_pending_alerts, ALERTS);
     for (size_t i = 0; i < serve.n_alerts; i++) {
         if (i > 0)
             cr_assert_leq(serve.alerts[i - 1].due_ms, serve.alerts[i].due_ms);
-        cr_assert_eq(end_alert(partition, serve.alerts[i], ""), ERR_OK);
+        cr_assert_eq(alert_end(store, partition, serve.alerts[i], ""), ERR_OK);
     }
     free(serve.alerts);
     serve = wait_for_due(partition, 6);
     cr_assert_eq(serve.n_alerts, 6);
+    cr_assert_eq(serve.next_alert_ms, 0);
     free(serve.alerts);
 }
 
 Test(store_contract, a_repeated_push_has_one_alert)
 {
-    struct store_target pushed = push_with_alert("anna", 500, "key");
+    struct store_target pushed = push_with_alert(store, "anna", 500, "key");
     cr_assert_eq(pushed.error, ERR_OK);
-    struct store_target repeated = push_with_alert("anna", 500, "key");
+    struct store_target repeated = push_with_alert(store, "anna", 500, "key");
     cr_assert_eq(repeated.error, ERR_OK);
     cr_assert(repeated.is_duplicate);
     cr_assert_eq(repeated.seq, pushed.seq);
@@ -165,11 +137,11 @@ Test(store_contract, a_repeated_push_has_one_alert)
 Test(store_contract, a_push_that_is_repeated_after_its_event_has_no_second_alert)
 {
     unsigned partition = partition_of("anna");
-    cr_assert_eq(push_with_alert("anna", 1, "key").error, ERR_OK);
+    cr_assert_eq(push_with_alert(store, "anna", 1, "key").error, ERR_OK);
     struct store_serve serve = wait_for_due(partition, 1);
-    cr_assert_eq(end_alert(partition, serve.alerts[0], "{\"alert\":1}"), ERR_OK);
+    cr_assert_eq(alert_end(store, partition, serve.alerts[0], "{\"alert\":1}"), ERR_OK);
     free(serve.alerts);
-    struct store_target repeated = push_with_alert("anna", 1, "key");
+    struct store_target repeated = push_with_alert(store, "anna", 1, "key");
     cr_assert_eq(repeated.error, ERR_OK);
     cr_assert(repeated.is_duplicate);
     serve = look(partition);
@@ -183,8 +155,8 @@ Test(store_contract, refuses_a_push_with_one_alert_too_many)
 {
     contract_open_events((struct store_config){.alerts_max = 3});
     for (int i = 0; i < 3; i++)
-        cr_assert_eq(push_with_alert("anna", 500, "").error, ERR_OK);
-    cr_assert_eq(push_with_alert("anna", 500, "").error, ERR_FULL);
+        cr_assert_eq(push_with_alert(store, "anna", 500, "").error, ERR_OK);
+    cr_assert_eq(push_with_alert(store, "anna", 500, "").error, ERR_FULL);
     cr_assert_eq(append_one(store, "anna", "{}", 60).error, ERR_OK, "without one it is taken");
     struct store_serve serve = look(partition_of("anna"));
     cr_assert_eq(serve.n_pending_alerts, 3);
@@ -196,5 +168,5 @@ Test(store_contract, refuses_an_alert_where_the_partition_is_filling)
 {
     contract_open_events((struct store_config){.events_max = 16});
     event_append_numbers(store, partition_of("anna"), 1, 12);
-    cr_assert_eq(push_with_alert("anna", 500, "").error, ERR_FULL);
+    cr_assert_eq(push_with_alert(store, "anna", 500, "").error, ERR_FULL);
 }

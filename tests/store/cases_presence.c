@@ -109,6 +109,7 @@ Test(store_contract, users_are_on_record_where_their_events_are_not_kept)
     while (users[0] != '\0') {
         cr_assert_lt(clock_wall_ms(), until_ms, "the user stays on record");
         free(users);
+        renew_lease(store, partition, "node-a");
         free(serve_run(store, asked).alerts);
         sleep_until_wall_ms(clock_wall_ms() + 20);
         users = present_users(store, partition, "");

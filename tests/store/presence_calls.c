@@ -1,3 +1,4 @@
+/* Each call is begun as a worker would begin it, and waited for: its answer may not come inside. */
 #include "tests/store/presence_calls.h"
 
 struct present_call {
@@ -7,6 +8,11 @@ struct present_call {
 
 struct serve_call {
     struct store_serve serve;
+    struct call call;
+};
+
+struct alert_end_call {
+    struct store_alert_end end;
     struct call call;
 };
 
@@ -23,6 +29,11 @@ static void on_present(struct store_request *request)
 static void on_serve(struct store_request *request)
 {
     call_answer(&((struct serve_call *)(void *)request)->call);
+}
+
+static void on_alert_end(struct store_request *request)
+{
+    call_answer(&((struct alert_end_call *)(void *)request)->call);
 }
 
 /* ---- changes ---- */
@@ -140,17 +151,56 @@ struct store_serve serve_run(struct store *to, struct store_serve asked)
     return call.serve;
 }
 
+void renew_lease(struct store *to, unsigned partition, const char *node)
+{
+    struct store_presence asked = {
+        .partition = partition, .node = span_of(node), .offline_after_ms = GRACE_MS};
+    cr_assert_eq(presence_run(to, asked).error, ERR_OK);
+}
+
 void serve_until_head(struct store *to, unsigned partition, const char *node, uint64_t head)
 {
     int64_t until_ms = clock_wall_ms() + ANSWER_MAX_S * 1000;
     while (consumers_list(to, partition).head < head) {
         cr_assert_lt(clock_wall_ms(), until_ms, "nobody is offline");
+        renew_lease(to, partition, node);
         struct store_serve serve = serve_run(to, serve_asked(partition, node));
         cr_assert_eq(serve.error, ERR_OK);
         free(serve.alerts);
         sleep_until_wall_ms(clock_wall_ms() + 20);
     }
 }
+
+/* ---- alerts ---- */
+
+struct store_target push_with_alert(struct store *to, const char *user, uint32_t after_s,
+                                    const char *key)
+{
+    struct store_target target = {.user_id = span_of(user)};
+    append_run(to, (struct store_append){.payload = payload_new(SPAN_LITERAL("{}")),
+                                         .ttl_s = 600,
+                                         .idempotency_key = span_of(key),
+                                         .alert_after_s = after_s,
+                                         .n_targets = 1,
+                                         .targets = &target});
+    return target;
+}
+
+enum err alert_end(struct store *to, unsigned partition, struct store_alert alert,
+                   const char *event)
+{
+    struct alert_end_call call = {
+        .end = {.partition = partition, .alert = alert, .event = span_of(event)}};
+    call.end.request.on_done = on_alert_end;
+    call_init(&call.call);
+    is_inside_a_call = true;
+    store_alert_end(to, &call.end);
+    is_inside_a_call = false;
+    call_wait(&call.call);
+    return call.end.error;
+}
+
+/* ---- events ---- */
 
 void expect_event(struct store *of, unsigned partition, uint64_t seq, const char *data)
 {

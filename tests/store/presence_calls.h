@@ -34,8 +34,17 @@ struct store_present present_run(struct store *to, struct store_present asked);
 struct store_serve serve_run(struct store *to, struct store_serve asked);
 struct store_serve serve_asked(unsigned partition, const char *node);
 
-/* Serves until so many events were ever given in the partition. */
+/* A renewal of the node's lease, without a change; who judges needs it in a shared store. */
+void renew_lease(struct store *to, unsigned partition, const char *node);
+
+/* Renews the node's lease and serves, until so many events were ever given in the partition. */
 void serve_until_head(struct store *to, unsigned partition, const char *node, uint64_t head);
+
+/* A push that asks for an alert; "": without an idempotency key. */
+struct store_target push_with_alert(struct store *to, const char *user, uint32_t after_s,
+                                    const char *key);
+enum err alert_end(struct store *to, unsigned partition, struct store_alert alert,
+                   const char *event);
 
 /* The data of the event with this number. */
 void expect_event(struct store *of, unsigned partition, uint64_t seq, const char *data);

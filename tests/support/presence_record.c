@@ -82,6 +82,11 @@ static struct record_lease *find_lease(struct record_partition *partition, struc
     return NULL;
 }
 
+static bool is_late(const struct presence_record *record, const struct record_lease *lease)
+{
+    return record->now_ms() - lease->renewed_ms >= STORE_PRESENCE_LATE_MS;
+}
+
 static void end_lease(struct record_partition *partition, struct record_lease *lease,
                       uint32_t offline_after_ms)
 {
@@ -127,8 +132,11 @@ static void do_presence(struct presence_record *record, struct store_presence *p
     if (lease == NULL) {
         cr_assert_lt(partition->n_leases, 16);
         lease = &partition->leases[partition->n_leases++];
+        *lease = (struct record_lease){.renewed_ms = INT64_MIN / 2};
         copy_text(lease->node, sizeof lease->node, presence->node);
     }
+    if (is_late(record, lease))
+        lease->since_ms = record->now_ms();
     lease->renewed_ms = record->now_ms();
     for (size_t i = 0; i < presence->n_changes; i++)
         write_change(record, presence, &presence->changes[i]);
@@ -172,6 +180,16 @@ static void do_present(struct presence_record *record, struct store_present *pre
 }
 
 /* ---- serving ---- */
+
+/* Has this node heard of the record for so long that it would know what it did not hear? */
+static bool has_heard(struct presence_link *link, const struct store_serve *serve)
+{
+    struct presence_record *record = link->record;
+    const struct record_lease *own = find_lease(&record->partitions[serve->partition], serve->node);
+    int64_t before_ms = record->now_ms() - STORE_PRESENCE_LEASE_MS;
+    return record->is_local || (before_ms >= link->up_ms && before_ms >= record->began_ms &&
+                                own != NULL && !is_late(record, own) && before_ms >= own->since_ms);
+}
 
 static void judge(struct presence_record *record, struct record_partition *partition,
                   const struct store_serve *serve)
@@ -238,12 +256,9 @@ static void do_serve(struct presence_link *link, struct store_serve *serve)
 {
     struct presence_record *record = link->record;
     struct record_partition *partition = &record->partitions[serve->partition];
-    int64_t now_ms = record->now_ms();
     take_lease(record, partition, serve);
     serve->n_nodes = record->is_local ? 1 : count_nodes(record, partition);
-    bool has_seen = record->is_local || (now_ms >= link->up_ms + STORE_PRESENCE_LEASE_MS &&
-                                         now_ms >= record->began_ms + STORE_PRESENCE_LEASE_MS);
-    if (serve->is_mine && serve->may_judge && has_seen)
+    if (serve->is_mine && serve->may_judge && has_heard(link, serve))
         judge(record, partition, serve);
     if (serve->is_mine)
         show_alert(link, serve);

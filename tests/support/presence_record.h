@@ -31,6 +31,7 @@ struct record_user {
 struct record_lease {
     char node[RECORD_NAME_BYTES];
     int64_t renewed_ms;
+    int64_t since_ms; /* each renewal since then came in time */
 };
 
 struct record_partition {

@@ -2,6 +2,8 @@
 
 #include "gateway/base/metrics.h"
 
+#include <assert.h>
+
 void redis_event_keys(const struct redis_common *common, struct span user, struct redis_keys *keys)
 {
     redis_keys_write(keys, common->prefix, user);
@@ -42,16 +44,24 @@ struct span redis_event_key_of_node(const struct redis_keys *keys, struct span n
     return put_key(keys, SPAN_LITERAL(":on:"), node, key);
 }
 
-enum err redis_event_pack_limits(const struct redis_common *common,
-                                 char out[REDIS_EVENT_LIMITS_BYTES])
+enum err redis_event_script_init(struct redis_event_script *script,
+                                 const struct redis_common *common,
+                                 const struct store_request *request, const uint64_t *numbers,
+                                 size_t n)
 {
     struct epoch fresh;
     enum err error = epoch_random(&fresh);
+    assert(n <= REDIS_EVENT_NUMBERS_MAX);
     if (error != ERR_OK)
         return error;
-    char *at = redis_pack_number(out, (uint64_t)common->event_ttl_s * 1000);
+    redis_event_keys(common, redis_event_user(request), &script->keys);
+    redis_event_keys_more(&script->keys, &script->more);
+    char *at = redis_pack_number(script->bytes, (uint64_t)common->event_ttl_s * 1000);
     at = redis_pack_number(at, common->events_max);
     at = redis_pack_number(at, common->events_max_bytes);
-    redis_pack_epoch(at, &fresh);
+    for (size_t i = 0; i < n; i++)
+        at = redis_pack_number(at, numbers[i]);
+    at = redis_pack_epoch(at, &fresh);
+    script->packed = (struct span){script->bytes, (size_t)(at - script->bytes)};
     return ERR_OK;
 }

@@ -54,10 +54,20 @@ void redis_event_keys_more(const struct redis_keys *keys, struct redis_event_key
 struct span redis_event_key_of_node(const struct redis_keys *keys, struct span node,
                                     struct redis_event_key *key);
 
-/* What scripts that append events unpack: "dddc8". ERR_NO_MEMORY and the like of epoch_random. */
-enum { REDIS_EVENT_LIMITS_BYTES = 4 * REDIS_PACKED_BYTES };
-MUST_CHECK enum err redis_event_pack_limits(const struct redis_common *common,
-                                            char out[REDIS_EVENT_LIMITS_BYTES]);
+/* What a script that appends events has of its partition: its keys, and its first argument. That is
+ * the limits, up to REDIS_EVENT_NUMBERS_MAX numbers of its own and an epoch to begin, which it
+ * unpacks as "ddd", a "d" each, and "c8". ERR_NO_MEMORY and the like of epoch_random. */
+enum { REDIS_EVENT_NUMBERS_MAX = 6 };
+struct redis_event_script {
+    struct redis_keys keys;
+    struct redis_event_keys more;
+    struct span packed; /* in `bytes` */
+    char bytes[(3 + REDIS_EVENT_NUMBERS_MAX + 1) * REDIS_PACKED_BYTES];
+};
+MUST_CHECK enum err redis_event_script_init(struct redis_event_script *script,
+                                            const struct redis_common *common,
+                                            const struct store_request *request,
+                                            const uint64_t *numbers, size_t n);
 
 /* What events the answer of a script says have left unread. */
 void redis_event_count_left(uint64_t overflowed, uint64_t expired);

@@ -5,26 +5,18 @@
 enum err redis_event_append_send(struct redis_commands *commands, struct store_request *request,
                                  const struct redis_call *call)
 {
-    enum { KEYS = 3, PACKED_BYTES = 5 * REDIS_PACKED_BYTES };
+    enum { KEYS = 3 };
     const struct store_event_append *append = (const struct store_event_append *)(void *)request;
-    const struct redis_common *common = commands->common;
-    struct redis_keys keys;
-    struct epoch fresh;
-    char packed[PACKED_BYTES];
+    const uint64_t is_bounded = append->is_bounded ? 1 : 0;
+    struct redis_event_script script;
     struct span args[KEYS + 1 + STORE_EVENTS_AT_ONCE];
-    enum err error = epoch_random(&fresh);
+    enum err error = redis_event_script_init(&script, commands->common, request, &is_bounded, 1);
     if (error != ERR_OK)
         return error;
-    redis_event_keys(common, redis_event_user(request), &keys);
-    char *at = redis_pack_number(packed, (uint64_t)common->event_ttl_s * 1000);
-    at = redis_pack_number(at, common->events_max);
-    at = redis_pack_number(at, common->events_max_bytes);
-    at = redis_pack_number(at, append->is_bounded ? 1 : 0);
-    redis_pack_epoch(at, &fresh);
-    args[0] = keys.inbox;
-    args[1] = keys.meta;
-    args[2] = keys.channel;
-    args[KEYS] = (struct span){packed, sizeof packed};
+    args[0] = script.keys.inbox;
+    args[1] = script.keys.meta;
+    args[2] = script.keys.channel;
+    args[KEYS] = script.packed;
     for (size_t i = 0; i < append->n; i++)
         args[KEYS + 1 + i] = append->events[i];
     return redis_commands_eval(commands, call, SCRIPT_EVENT_APPEND, args, KEYS + 1 + append->n,

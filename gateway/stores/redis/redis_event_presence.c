@@ -45,29 +45,26 @@ enum err redis_presence_send(struct redis_commands *commands, struct store_reque
                              const struct redis_call *call)
 {
     const struct store_presence *presence = (const struct store_presence *)(void *)request;
-    struct redis_keys keys;
-    struct redis_event_keys more;
+    const uint64_t late_ms = STORE_PRESENCE_LATE_MS;
+    struct redis_event_script script;
     struct redis_event_key on_node;
-    char limits[REDIS_EVENT_LIMITS_BYTES];
     size_t len;
-    enum err error = redis_event_pack_limits(commands->common, limits);
+    enum err error = redis_event_script_init(&script, commands->common, request, &late_ms, 1);
     if (error != ERR_OK)
         return error;
     char *changes = pack_changes(presence, &len);
     if (changes == NULL)
         return ERR_NO_MEMORY;
-    redis_event_keys(commands->common, redis_event_user(request), &keys);
-    redis_event_keys_more(&keys, &more);
     struct span args[] = {
-        keys.inbox,
-        keys.meta,
-        keys.channel,
-        more.on.text,
-        more.users.text,
-        more.offline.text,
-        more.leases.text,
-        redis_event_key_of_node(&keys, presence->node, &on_node),
-        {limits, sizeof limits},
+        script.keys.inbox,
+        script.keys.meta,
+        script.keys.channel,
+        script.more.on.text,
+        script.more.users.text,
+        script.more.offline.text,
+        script.more.leases.text,
+        redis_event_key_of_node(&script.keys, presence->node, &on_node),
+        script.packed,
         presence->node,
         presence->is_leaving ? SPAN_LITERAL("1") : SPAN_LITERAL("0"),
         {changes, len},

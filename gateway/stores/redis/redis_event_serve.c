@@ -64,35 +64,29 @@ static struct span write_wishes(const struct redis_commands *commands,
 enum err redis_serve_send(struct redis_commands *commands, struct store_request *request,
                           const struct redis_call *call)
 {
-    enum { PACKED_BYTES = 9 * REDIS_PACKED_BYTES };
     const struct store_serve *serve = (const struct store_serve *)(void *)request;
-    const struct redis_common *common = commands->common;
-    struct redis_keys keys;
-    struct redis_event_keys more;
-    struct epoch fresh;
-    char packed[PACKED_BYTES];
+    const uint64_t numbers[] = {serve->offline_after_ms, STORE_PRESENCE_LEASE_MS,
+                                STORE_SERVE_LEASE_MS,    STORE_PRESENCE_LATE_MS,
+                                STORE_SERVE_USERS,       STORE_SERVE_ALERTS};
+    struct redis_event_script script;
     char wishes[3];
-    enum err error = epoch_random(&fresh);
+    enum err error = redis_event_script_init(&script, commands->common, request, numbers,
+                                             sizeof numbers / sizeof numbers[0]);
     if (error != ERR_OK)
         return error;
-    redis_event_keys(common, redis_event_user(request), &keys);
-    redis_event_keys_more(&keys, &more);
-    char *at = redis_pack_number(packed, (uint64_t)common->event_ttl_s * 1000);
-    at = redis_pack_number(at, common->events_max);
-    at = redis_pack_number(at, common->events_max_bytes);
-    at = redis_pack_number(at, serve->offline_after_ms);
-    at = redis_pack_number(at, STORE_PRESENCE_LEASE_MS);
-    at = redis_pack_number(at, STORE_SERVE_LEASE_MS);
-    at = redis_pack_number(at, STORE_SERVE_USERS);
-    at = redis_pack_number(at, STORE_SERVE_ALERTS);
-    redis_pack_epoch(at, &fresh);
     struct span args[] = {
-        keys.inbox,       keys.meta,
-        keys.channel,     more.on.text,
-        more.users.text,  more.offline.text,
-        more.leases.text, more.serve.text,
-        more.alerts.text, {packed, sizeof packed},
-        serve->node,      write_wishes(commands, serve, wishes),
+        script.keys.inbox,
+        script.keys.meta,
+        script.keys.channel,
+        script.more.on.text,
+        script.more.users.text,
+        script.more.offline.text,
+        script.more.leases.text,
+        script.more.serve.text,
+        script.more.alerts.text,
+        script.packed,
+        serve->node,
+        write_wishes(commands, serve, wishes),
     };
     return redis_commands_eval(commands, call, SCRIPT_EVENT_SERVE, args,
                                sizeof args / sizeof args[0], 9);
@@ -146,22 +140,15 @@ enum err redis_alert_end_send(struct redis_commands *commands, struct store_requ
                               const struct redis_call *call)
 {
     const struct store_alert_end *end = (const struct store_alert_end *)(void *)request;
-    struct redis_keys keys;
-    struct redis_event_keys more;
-    char limits[REDIS_EVENT_LIMITS_BYTES];
+    struct redis_event_script script;
     char alert[REDIS_ALERT_MAX_BYTES];
-    enum err error = redis_event_pack_limits(commands->common, limits);
+    enum err error = redis_event_script_init(&script, commands->common, request, NULL, 0);
     if (error != ERR_OK)
         return error;
-    redis_event_keys(commands->common, redis_event_user(request), &keys);
-    redis_event_keys_more(&keys, &more);
     struct span args[] = {
-        keys.inbox,
-        keys.meta,
-        keys.channel,
-        more.alerts.text,
-        {limits, sizeof limits},
-        redis_alert_write(&end->alert, alert),
+        script.keys.inbox,   script.keys.meta,
+        script.keys.channel, script.more.alerts.text,
+        script.packed,       redis_alert_write(&end->alert, alert),
         end->event,
     };
     return redis_commands_eval(commands, call, SCRIPT_EVENT_ALERT_END, args,

@@ -2,15 +2,17 @@
 -- Presence takes little memory and a full Redis must not make nodes look dead, so it is never refused.
 -- KEYS  4 on: user -> "n:NAME NAME ..." of the nodes that have the user, or, while the grace time runs,
 --         "o:LASTSEEN:CAUSE"  5 users: all of these, to be listed in the order of their bytes
---       6 offline: those whose grace time runs, by LASTSEEN  7 leases: NAME -> "RENEWED:", and l if the
---         node has given it up  8 on:NAME, the users of this node
--- ARGV  1 packed: time to live in ms, most events, most bytes, an epoch to begin  2 NAME  3 1: it leaves
+--       6 offline: those whose grace time runs, by LASTSEEN  7 leases: NAME -> "RENEWED:SINCE:", and l if
+--         the node has given it up; since SINCE no renewal was late, by the clock that this Redis has now
+--       8 on:NAME, the users of this node
+-- ARGV  1 packed: time to live in ms, most events, most bytes, when a renewal is late, an epoch to begin
+--       2 NAME  3 1: it leaves
 --       4 the changes, each packed: h (is here) or l (has left), bytes of the user, bytes of what follows,
 --         LASTSEEN; then the user, and what follows: the event of one who was offline, or the cause
 -- Answers: 1 if there was no lease, events that were pushed out and that expired before all had read
 --          them, Redis's words if it would not publish
 local on, users, offline, leases, on_node = KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8]
-local ttl, max_count, max_bytes, fresh = struct.unpack('<dddc8', ARGV[1])
+local ttl, max_count, max_bytes, late, fresh = struct.unpack('<ddddc8', ARGV[1])
 local node, is_leaving, changes = ARGV[2], ARGV[3] == '1', ARGV[4]
 local events = {}
 
@@ -62,8 +64,8 @@ begin_writing()
 if not epoch then
     begin_epoch(fresh)
 end
-local lease = redis.call('HGET', leases, node)
-local renewed = lease and tonumber(string.match(lease, '^(%d+):$'))
+local renewed, since = string.match(redis.call('HGET', leases, node) or '', '^(%d+):(%d+):$')
+local is_late = not renewed or now < tonumber(renewed) or now - renewed >= late
 local at = 1
 while at <= #changes do
     local kind, user_len, rest_len, last_seen, from = struct.unpack('<c1BI4d', changes, at)
@@ -80,7 +82,8 @@ end
 if is_leaving and redis.call('EXISTS', on_node) == 0 then
     redis.call('HDEL', leases, node)
 else
-    redis.call('HSET', leases, node, digits(now) .. (is_leaving and ':l' or ':'))
+    redis.call('HSET', leases, node, digits(now) .. ':' .. (is_late and digits(now) or since)
+        .. (is_leaving and ':l' or ':'))
 end
 if not renewed or math.floor(renewed / DAY_MS) ~= today then
     for i = 4, 8 do

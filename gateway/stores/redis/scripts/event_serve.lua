@@ -2,16 +2,18 @@
 -- KEYS  4 on  5 users  6 offline  7 leases: event_presence.lua  8 serve: the NAME of who serves it
 --       9 alerts: EPOCH:SEQ:PUSHED:USER by the time when it is due; below 0: event_alert_end.lua
 -- ARGV  1 packed: time to live in ms, most events, most bytes, the grace time, how long the lease of a
---       node and that of serving last, most users and most alerts of one step, an epoch to begin
+--       node and that of serving last, when the renewal of a node is late, most users and most alerts of
+--       one step, an epoch to begin
 --       2 NAME  3 any of: w (wants to serve), j (may judge), k (user.offline is kept)
 -- Answers: 1 if NAME serves it, nodes with a lease, 1 if there was more than one step may do, alerts, when
 --          the next one is due or 0, events that were pushed out and that expired before all had read
 --          them, Redis's words if it would not publish; and of each alert that is due: itself, when
 local on, users, offline, leases, serve, alerts = KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
-local ttl, max_count, max_bytes, grace, lease, serving, max_users, max_alerts, fresh =
-    struct.unpack('<ddddddddc8', ARGV[1])
+local ttl, max_count, max_bytes, grace, lease, serving, late, max_users, max_alerts, fresh =
+    struct.unpack('<dddddddddc8', ARGV[1])
 local node, wishes = ARGV[2], ARGV[3]
 local has_more, has_put, n_nodes, lost = false, false, 1, {}
+local hears_since = now -- this node has renewed its lease in time, and does so still
 
 begin_writing()
 if not epoch then
@@ -21,11 +23,13 @@ end
 -- Nodes whose lease is over, and the others.
 local known = redis.call('HGETALL', leases)
 for i = 1, #known, 2 do
-    local renewed, mark = string.match(known[i + 1], '^(%d+):(l?)')
+    local renewed, since, mark = string.match(known[i + 1], '^(%d+):(%d+):(l?)')
     if not renewed or mark == 'l' or math.abs(now - renewed) >= lease then
         lost[#lost + 1] = { known[i], tonumber(renewed or now) }
     elseif known[i] ~= node then
         n_nodes = n_nodes + 1
+    elseif now >= tonumber(renewed) and now - renewed < late then
+        hears_since = tonumber(since)
     end
 end
 
@@ -68,7 +72,7 @@ local function take_users(n)
         if #found > 0 then
             redis.call('ZREM', key, unpack(found))
             -- It writes all its users again when it is back, also if others of them are still here.
-            redis.call('HSET', leases, name, digits(renewed) .. ':l')
+            redis.call('HSET', leases, name, digits(renewed) .. ':0:l')
         end
         n = n - #found
         if redis.call('EXISTS', key) == 0 then
@@ -107,9 +111,12 @@ local function end_users(n)
     end
 end
 
--- Who has just come, or was just given what others had, does not judge.
+-- Who has just come, or was just given what others had, does not judge; nor does a node whose own
+-- renewals were late: then this Redis, its clock or the node stood still or jumped, which may be why those
+-- of the others are late, too.
 local began = tonumber(redis.call('HGET', meta, 'began') or now)
-if is_mine and string.find(wishes, 'j', 1, true) and math.abs(now - began) >= lease then
+if is_mine and string.find(wishes, 'j', 1, true) and math.abs(now - began) >= lease
+    and now - hears_since >= lease then
     take_users(max_users)
     end_users(max_users)
 end
