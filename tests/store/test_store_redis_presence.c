@@ -242,6 +242,31 @@ Test(store_redis, a_node_whose_own_renewals_were_late_ends_nobody)
     cr_assert(is_offline_told("7", lost_ms), "a renewal in time changes nothing");
 }
 
+/* 31 days after nobody renews a lease there is nothing left. */
+Test(store_redis, each_key_of_presence_expires)
+{
+    static const char *const keys[] = {"on", "on:na", "on:nb", "users", "offline", "leases"};
+    char line[64];
+    open_events();
+    wait_until_judging("nc", "nx");
+    renew_lease(store, PARTITION, "na");
+    renew_lease(store, PARTITION, "nb"); /* their first of the day, with nobody */
+    comes("na", "7");
+    comes("nb", "8");
+    comes("nb", "9");
+    leaves("nb", "9", now_ms());
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        snprintf(line, sizeof line, "PTTL herald:{%%events.3}:%s", keys[i]);
+        cr_assert_gt(redis_server_number(&server, line), 0, "%s", keys[i]);
+    }
+    redis_server_do(&server, "DEL herald:{%events.3}:offline");
+    age_node("na");
+    struct store_serve asked = serve_asked(PARTITION, "nc");
+    asked.offline_after_ms = 10 * 60000; /* the user's grace time runs */
+    cr_assert_eq(serve_run(store, asked).error, ERR_OK);
+    cr_assert_gt(redis_server_number(&server, "PTTL herald:{%events.3}:offline"), 0);
+}
+
 /* Of the partition. */
 static struct store_target push_to(int number)
 {

@@ -89,6 +89,10 @@ if not renewed or math.floor(renewed / DAY_MS) ~= today then
     for i = 4, 8 do
         redis.call('PEXPIRE', KEYS[i], LIFE_MS)
     end
+elseif #changes > 0 then -- some of the keys may be new
+    for i = 4, 8 do
+        redis.call('PEXPIRE', KEYS[i], LIFE_MS, 'NX')
+    end
 end
 local words = ''
 if #events > 0 then

@@ -62,6 +62,7 @@ local function take_user(user, name, renewed)
 end
 
 local function take_users(n)
+    local has_found = false
     for _, node_lost in ipairs(lost) do
         local name, renewed = node_lost[1], node_lost[2]
         local key = on .. ':' .. name
@@ -73,6 +74,7 @@ local function take_users(n)
             redis.call('ZREM', key, unpack(found))
             -- It writes all its users again when it is back, also if others of them are still here.
             redis.call('HSET', leases, name, digits(renewed) .. ':0:l')
+            has_found = true
         end
         n = n - #found
         if redis.call('EXISTS', key) == 0 then
@@ -80,6 +82,9 @@ local function take_users(n)
         else
             has_more = true
         end
+    end
+    if has_found then -- the key may be new
+        redis.call('PEXPIRE', offline, LIFE_MS, 'NX')
     end
 end
 
