@@ -169,7 +169,9 @@ struct store_serve {
     bool has_more;    /* out: there was more than one step may do: ask again at once */
     size_t n_alerts;  /* out: due ones, the oldest first; they stay until store_alert_end */
     struct store_alert *alerts; /* out: the caller frees it */
-    int64_t next_alert_ms;      /* out: when the next one is due; 0: none is pending */
+    int64_t next_alert_ms;      /* out: when the first one is due that is not among these, which has
+                                 * passed where more than STORE_SERVE_ALERTS are due; 0: there is
+                                 * no other */
     uint64_t n_pending_alerts;  /* out: due ones included */
 };
 

@@ -108,6 +108,7 @@ Test(store_contract, the_oldest_due_alerts_are_shown_first)
     struct store_serve serve = wait_for_due(partition, STORE_SERVE_ALERTS);
     cr_assert_eq(serve.n_alerts, STORE_SERVE_ALERTS);
     cr_assert_eq(serve.n_pending_alerts, ALERTS);
+    cr_assert_eq(serve.next_alert_ms, next_ms, "the first that is not shown, due as well");
     for (size_t i = 0; i < serve.n_alerts; i++) {
         if (i > 0)
             cr_assert_leq(serve.alerts[i - 1].due_ms, serve.alerts[i].due_ms);

@@ -6,7 +6,7 @@
 --       one step, an epoch to begin
 --       2 NAME  3 any of: w (wants to serve), j (may judge), k (user.offline is kept)
 -- Answers: 1 if NAME serves it, nodes with a lease, 1 if there was more than one step may do, alerts, when
---          the next one is due or 0, events that were pushed out and that expired before all had read
+--          the first is due that is not answered or 0, events that were pushed out and that expired before all had read
 --          them, Redis's words if it would not publish; and of each alert that is due: itself, when
 local on, users, offline, leases, serve, alerts = KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
 local ttl, max_count, max_bytes, grace, lease, serving, late, max_users, max_alerts, fresh =
@@ -139,7 +139,7 @@ if is_mine then
     if n_alerts > 0 then
         answer = redis.call('ZRANGE', alerts, '0', digits(now), 'BYSCORE', 'LIMIT', '0',
             digits(max_alerts), 'WITHSCORES')
-        next_due = redis.call('ZRANGE', alerts, '(' .. digits(now), '+inf', 'BYSCORE', 'LIMIT', '0', '1',
+        next_due = redis.call('ZRANGE', alerts, '0', '+inf', 'BYSCORE', 'LIMIT', digits(#answer / 2), '1',
             'WITHSCORES')[2] or 0
     end
 end
