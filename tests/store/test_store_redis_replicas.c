@@ -2,6 +2,7 @@
  */
 #include "tests/store/block_calls.h"
 #include "tests/store/fake_redis.h"
+#include "tests/store/presence_calls.h"
 #include "tests/store/redis_backend.h"
 #include "tests/support/loopback.h"
 
@@ -97,6 +98,40 @@ Test(store_redis, what_is_answered_is_at_a_replica)
     redis_server_ask(&replica, "EXISTS herald:{user1}:inbox", question, sizeof question);
     cr_assert_str_eq(question, ":0\r\n");
     cr_assert_eq(metrics_read(METRIC_STORE_UNREPLICATED), short_before);
+    end_replica();
+}
+
+static void expect_one_more_wait(long *n_waits, const char *what)
+{
+    long before = *n_waits;
+    *n_waits = count_waits();
+    cr_expect_eq(*n_waits, before + 1, "%s: %ld", what, *n_waits - before);
+}
+
+/* A consumer that is lost holds nothing back, and a user who is lost has no user.offline. */
+Test(store_redis, what_the_event_log_has_kept_is_at_a_replica)
+{
+    unsigned partition = store_partition_of(SPAN_LITERAL("anna"));
+    open_waiting(1, true);
+    wait_for_first_push();
+    long n_waits = count_waits();
+    event_append(store, partition, "{}");
+    expect_one_more_wait(&n_waits, "an event");
+    cr_assert_eq(consumer_add(store, partition, "pa", true).error, ERR_OK);
+    expect_one_more_wait(&n_waits, "a consumer");
+    cr_assert_eq(consumer_remove(store, partition, "pa").error, ERR_OK);
+    expect_one_more_wait(&n_waits, "a consumer that goes");
+    user_comes(store, "na", "anna", ONLINE("anna"));
+    expect_one_more_wait(&n_waits, "a user");
+    user_leaves(store, "na", "anna", clock_wall_ms(), OFFLINE_CLOSED);
+    expect_one_more_wait(&n_waits, "a user who goes");
+    cr_assert_eq(alert_end(store, partition, (struct store_alert){.user_id_len = 1}, "{}"), ERR_OK);
+    expect_one_more_wait(&n_waits, "the end of an alert");
+
+    consumers_list(store, partition);
+    renew_lease(store, partition, "na");
+    free(serve_run(store, serve_asked(partition, "na")).alerts);
+    cr_expect_eq(count_waits(), n_waits, "these promise nothing");
     end_replica();
 }
 

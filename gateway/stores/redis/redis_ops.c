@@ -230,11 +230,24 @@ static void answer_kept(void *owner, void *arg, size_t index, enum err error)
     answer_op(arg, index, error);
 }
 
-/* What its caller was promised to be kept. */
+/* What its caller was promised to be kept, and would not do again if it were lost. Of store_serve
+ * that is nothing: an event that is lost with its record is written again by whoever serves next. A
+ * renewed lease is renewed again. */
 static bool has_written(const struct store_request *request)
 {
-    return request->op == STORE_OP_BLOCK || request->op == STORE_OP_WITHDRAW ||
-           request->op == STORE_OP_EVENT_APPEND || request->op == STORE_OP_ALERT_END;
+    switch (request->op) {
+    case STORE_OP_BLOCK:
+    case STORE_OP_WITHDRAW:
+    case STORE_OP_EVENT_APPEND:
+    case STORE_OP_ALERT_END:
+        return true;
+    case STORE_OP_CONSUMERS:
+        return ((const struct store_consumers *)(const void *)request)->action != CONSUMERS_LIST;
+    case STORE_OP_PRESENCE:
+        return ((const struct store_presence *)(const void *)request)->n_changes > 0;
+    default:
+        return false;
+    }
 }
 
 static void on_op_reply(void *owner, void *arg, size_t index, const struct redis_value *reply)
