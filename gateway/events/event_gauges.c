@@ -167,13 +167,23 @@ static void on_looked(struct consumers_call *call)
     atomic_store(&gauges->is_asking, false);
 }
 
-void event_gauges_on_second(struct event_gauges *gauges, const struct worker *worker)
+static void look(struct event_gauges *gauges)
 {
-    if (worker->index != 0 || gauges->seconds++ % LOOK_EACH_S != 0 ||
-        atomic_exchange(&gauges->is_asking, true))
+    if (atomic_exchange(&gauges->is_asking, true))
         return;
     gauges->call = (struct consumers_call){.on_done = on_looked};
     consumers_ask(gauges->events, &gauges->call, PARTITIONS_ALL, CONSUMERS_LIST);
+}
+
+void event_gauges_start(struct event_gauges *gauges)
+{
+    look(gauges);
+}
+
+void event_gauges_on_second(struct event_gauges *gauges, const struct worker *worker)
+{
+    if (worker->index == 0 && gauges->seconds++ % LOOK_EACH_S == 0)
+        look(gauges);
 }
 
 enum err event_gauges_new(struct events *events, struct event_gauges **ret_gauges)

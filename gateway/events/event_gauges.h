@@ -12,6 +12,10 @@ struct event_gauges;
 MUST_CHECK enum err event_gauges_new(struct events *events, struct event_gauges **ret_gauges);
 void event_gauges_free(struct event_gauges *gauges);
 
+/* Looks for the first time: what is written from here on is counted, if the store is there. Before
+ * anything is written. */
+void event_gauges_start(struct event_gauges *gauges);
+
 /* Each second on each worker's thread, after events_start. */
 void event_gauges_on_second(struct event_gauges *gauges, const struct worker *worker);
 

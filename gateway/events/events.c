@@ -89,6 +89,7 @@ void events_start(struct node *node)
         return;
     atomic_store(&events->is_started, true);
     event_log_start(events->log);
+    event_gauges_start(events->gauges);
     presence_start(events->presence);
     serving_start(events->serving);
     webhooks_start(events->webhooks);

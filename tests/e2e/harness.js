@@ -7,6 +7,7 @@ module.exports = {
     ...require('./harness/answer'),
     ...require('./harness/certificates'),
     ...require('./harness/checks'),
+    ...require('./harness/clock'),
     ...require('./harness/consumer'),
     ...require('./harness/event_ids'),
     ...require('./harness/herald'),

@@ -5,7 +5,6 @@ module.exports = {
     ...require('../e2e/harness'),
     ...require('./harness/balancer'),
     ...require('./harness/before'),
-    ...require('./harness/clock'),
     ...require('./harness/cluster'),
     ...require('./harness/fake_redis'),
     ...require('./harness/fleet'),

@@ -62,7 +62,7 @@ async function pauseNode(server) {
 /* Everybody is back, and the node has its store. */
 async function waitCalm(world, node) {
     await waitWhole(node);
-    const expected = world.total - (world.blocked ?? []).length;
+    const expected = world.total - world.blocked.length;
     await waitUntil('every reader is back', async () => (await world.ask('crowd.js', { what: 'status' }))
         .reduce((sum, { open }) => sum + open, 0) >= expected, 60000).catch((error) => world.note(error.message));
 }
@@ -222,12 +222,12 @@ const REDIS_FAULTS = {
     },
 };
 
-/* Each kind once before any comes again; `only`: those whose names contain it. */
+/* Each kind once before any comes again; `only`: those whose names contain it, or one of several parts with | between. */
 async function runFaults(world, { everyMs, endMs, only }) {
     const ofNodes = { ...NODE_FAULTS, ...(world.canCut ? CUT_FAULTS : {}) };
     const all = { ...ofNodes, ...REDIS_FAULTS[world.kind], ...(world.hearing === undefined ? {} : ENDPOINT_FAULTS) };
     const hasUpgrades = canUpgrade(world.nodes[0].binary);
-    const names = Object.keys(all).filter((name) => name.includes(only) && (hasUpgrades || !name.includes('upgrade')));
+    const names = Object.keys(all).filter((name) => only.split('|').some((part) => name.includes(part)) && (hasUpgrades || !name.includes('upgrade')));
     let bag = [];
     while (Date.now() < endMs) {
         const next = Date.now() + everyMs;

@@ -7,7 +7,7 @@ const { Child } = require('./processes');
 const { rawConnect } = require('./raw');
 const { waitUntil } = require('./waiting');
 
-/* A Redis of the test's own: its directory, its port. */
+/* A Redis of the test's own: its directory, its port; `env`: of its next start. */
 class Redis {
     constructor(directory, port) {
         this.directory = directory;
@@ -19,7 +19,7 @@ class Redis {
     async start(...settings) {
         this.child = new Child('redis-server', ['--port', String(this.port), '--bind', '127.0.0.1',
             '--dir', this.directory, '--save', '', '--appendonly', 'yes', '--appendfsync', 'always',
-            '--maxmemory-policy', 'noeviction', '--daemonize', 'no', ...settings]);
+            '--maxmemory-policy', 'noeviction', '--daemonize', 'no', ...settings], { env: { ...process.env, ...this.env } });
         await waitUntil('redis-server answers', async () => /^(\+PONG|-NOAUTH)/.test(await this.command('PING')));
         return this;
     }

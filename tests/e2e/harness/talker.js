@@ -43,7 +43,7 @@ class Talker {
             return;
         }
         if (frame.type === 'error' && PASSING.includes(frame.code)) {
-            await sleep(AGAIN_MS * 5);
+            await sleep(AGAIN_MS * (frame.code === 'rate' ? 25 : 5));
             if (client === this.client && this.unanswered.has(frame.id)) {
                 this.send(message);
             }

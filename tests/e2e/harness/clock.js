@@ -1,9 +1,10 @@
 'use strict';
-/* A Herald whose clock is wrong: a library in front of libc that moves the time of day, and nothing else. */
+/* A program whose clock is wrong: a library in front of libc that moves the time of day, and nothing else. */
 
 const { execFileSync } = require('node:child_process');
 const path = require('node:path');
-const { Skip, hasCommand } = require('../../e2e/harness');
+const { hasCommand } = require('./processes');
+const { Skip } = require('./scope');
 
 /* The environment of a program whose clock is this far ahead. */
 function clockAhead(t, ms) {
