@@ -27,11 +27,21 @@ static void on_deadline(struct timer *timer);
 static struct request *take_block(struct admin_worker *home)
 {
     struct request *request = home->spare;
-    if (request == NULL)
-        return calloc(1, home->service->request_bytes);
     home->spare = NULL;
-    memset(request, 0, home->service->request_bytes);
-    return request;
+    return request != NULL ? request : calloc(1, home->service->request_bytes);
+}
+
+/* The spare block is all zeros. The largest route's struct has many times the bytes of a push's:
+ * only what the route of this request had is cleared. */
+static void give_block(struct admin_worker *home, struct request *request)
+{
+    const struct route *route = request->match.route;
+    if (home->spare != NULL) {
+        free(request);
+        return;
+    }
+    memset(request, 0, route != NULL ? route->action->request_bytes : sizeof *request);
+    home->spare = request;
 }
 
 static void take_buffer(struct buf *spare, size_t max, struct buf *ret_buffer)
@@ -81,10 +91,7 @@ static void free_request(struct request *request)
     if (request->account != NULL)
         budget_give_back(&home->purse, &request->account->memory, &request->charge);
     access_release(home->service->access, &home->view, request->keys);
-    if (home->spare == NULL)
-        home->spare = request;
-    else
-        free(request);
+    give_block(home, request);
     admin_worker_released(home);
 }
 
