@@ -1,5 +1,5 @@
-/* Users and leases are found one after the other: a test has few of them in a partition. A request
- * waits in its link until presence_link_turn; then it is done as a whole, and answered. */
+/* Leases are found one after the other: a test has few of them in a partition. A request waits in
+ * its link until presence_link_turn; then it is done as a whole, and answered. */
 #include "tests/support/presence_record.h"
 
 #include <criterion/criterion.h>
@@ -17,13 +17,21 @@ static void copy_text(char *out, size_t cap, struct span text)
 
 /* ---- users ---- */
 
+/* The chain in which the user is, or would be. */
+static unsigned *chain_of(struct record_partition *partition, struct span user_id)
+{
+    uint32_t hash = 0;
+    for (size_t i = 0; i < user_id.len; i++)
+        hash = 31 * hash + (uint8_t)user_id.bytes[i];
+    return &partition->chains[hash % RECORD_CHAINS];
+}
+
 static struct record_user *find_user(struct record_partition *partition, struct span user_id)
 {
-    for (size_t i = 0; i < partition->n_users; i++) {
-        if (span_equal(span_of(partition->users[i].user_id), user_id))
-            return &partition->users[i];
-    }
-    return NULL;
+    unsigned at = *chain_of(partition, user_id);
+    while (at != 0 && !span_equal(span_of(partition->users[at - 1].user_id), user_id))
+        at = partition->users[at - 1].next;
+    return at == 0 ? NULL : &partition->users[at - 1];
 }
 
 static struct record_user *add_user(struct record_partition *partition, struct span user_id)
@@ -36,7 +44,30 @@ static struct record_user *add_user(struct record_partition *partition, struct s
     struct record_user *user = &partition->users[partition->n_users++];
     *user = (struct record_user){.n_nodes = 0};
     copy_text(user->user_id, sizeof user->user_id, user_id);
+    unsigned *chain = chain_of(partition, user_id);
+    user->next = *chain;
+    *chain = (unsigned)partition->n_users;
     return user;
+}
+
+/* What leads to the user in its chain. */
+static unsigned *link_to(struct record_partition *partition, size_t index)
+{
+    unsigned *link = chain_of(partition, span_of(partition->users[index].user_id));
+    while (*link != index + 1)
+        link = &partition->users[*link - 1].next;
+    return link;
+}
+
+/* The last one takes its place. */
+static void remove_user(struct record_partition *partition, size_t index)
+{
+    *link_to(partition, index) = partition->users[index].next;
+    size_t last = --partition->n_users;
+    if (index == last)
+        return;
+    *link_to(partition, last) = (unsigned)index + 1;
+    partition->users[index] = partition->users[last];
 }
 
 static int find_node(const struct record_user *user, struct span node)
@@ -208,7 +239,7 @@ static void judge(struct presence_record *record, struct record_partition *parti
         struct record_event *event = add_event(record, user->user_id);
         event->cause = user->cause;
         event->last_seen_ms = user->last_seen_ms;
-        *user = partition->users[--partition->n_users];
+        remove_user(partition, i - 1);
     }
 }
 

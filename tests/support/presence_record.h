@@ -8,7 +8,7 @@
 #include "gateway/store/store_backend.h"
 #include "gateway/store/store_event_request.h"
 
-enum { RECORD_NODES_OF_USER = 32, RECORD_NAME_BYTES = 65 };
+enum { RECORD_NODES_OF_USER = 32, RECORD_NAME_BYTES = 65, RECORD_CHAINS = 256 };
 
 struct record_event {
     char user_id[32];
@@ -26,6 +26,7 @@ struct record_user {
     int64_t due_ms; /* without a node */
     int64_t last_seen_ms;
     enum offline_cause cause;
+    unsigned next; /* of its chain */
 };
 
 struct record_lease {
@@ -37,6 +38,7 @@ struct record_lease {
 struct record_partition {
     struct record_user *users;
     size_t n_users, room;
+    unsigned chains[RECORD_CHAINS]; /* of users by hash: their places from 1 on; 0: the end */
     struct record_lease leases[16];
     unsigned n_leases;
     char server[RECORD_NAME_BYTES]; /* empty: nobody serves it */
