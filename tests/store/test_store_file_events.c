@@ -1,6 +1,7 @@
 /* The event log in the file store: what was answered is there after a restart, and a file without
  * events is one that an older Herald reads. */
 #include "gateway/stores/file/file_lmdb.h"
+#include "gateway/stores/file/file_stale.h"
 #include "tests/store/file_directory.h"
 #include "tests/store/presence_calls.h"
 
@@ -87,6 +88,51 @@ Test(store_file_events, a_partition_is_known_when_most_of_its_records_have_left)
     }
 }
 
+/* ---- the records ---- */
+
+struct versions {
+    unsigned n[256];
+};
+
+static enum err count_version(void *owner, uint64_t key, struct span bytes)
+{
+    (void)key;
+    ((struct versions *)owner)->n[(unsigned char)bytes.bytes[0]]++;
+    return ERR_OK;
+}
+
+static struct versions versions_in_file(void)
+{
+    char why[200];
+    struct file_lmdb *lmdb;
+    struct versions versions = {{0}};
+    store_close(store);
+    cr_assert_eq(file_lmdb_open(directory, &lmdb, why, sizeof why), ERR_OK, "%s", why);
+    cr_assert_eq(file_lmdb_scan(lmdb, count_version, &versions), ERR_OK);
+    file_lmdb_close(lmdb);
+    struct store_config config = contract_config(1000, 1 << 20);
+    store = open_at(&config, directory);
+    return versions;
+}
+
+/* A commit writes the list of the pages that are free: long runs would free many at once. */
+Test(store_file_events, few_events_that_have_left_are_in_the_file)
+{
+    enum { EVENTS_MAX = 200, ROUNDS = 40, A_ROUND = 100 };
+    struct span events[A_ROUND];
+    for (int i = 0; i < A_ROUND; i++)
+        events[i] = SPAN_LITERAL("{}");
+    reopen_with((struct store_config){.events_max = EVENTS_MAX});
+    for (int i = 0; i < ROUNDS; i++) {
+        struct store_event_append append =
+            event_append_run(store, (struct store_event_append){.n = A_ROUND, .events = events});
+        cr_assert_eq(append.error, ERR_OK);
+    }
+    struct versions versions = versions_in_file();
+    cr_assert_leq(versions.n[4], EVENTS_MAX + FILE_STALE_EVENT_RUN + A_ROUND + 1, "%u records",
+                  versions.n[4]);
+}
+
 /* ---- who is online ---- */
 
 /* The next process has another name: the users are on record until it has judged. */
@@ -157,31 +203,6 @@ Test(store_file_events, many_restarts_within_the_grace_time_are_no_event)
 }
 
 /* ---- the format ---- */
-
-struct versions {
-    unsigned n[256];
-};
-
-static enum err count_version(void *owner, uint64_t key, struct span bytes)
-{
-    (void)key;
-    ((struct versions *)owner)->n[(unsigned char)bytes.bytes[0]]++;
-    return ERR_OK;
-}
-
-static struct versions versions_in_file(void)
-{
-    char why[200];
-    struct file_lmdb *lmdb;
-    struct versions versions = {{0}};
-    store_close(store);
-    cr_assert_eq(file_lmdb_open(directory, &lmdb, why, sizeof why), ERR_OK, "%s", why);
-    cr_assert_eq(file_lmdb_scan(lmdb, count_version, &versions), ERR_OK);
-    file_lmdb_close(lmdb);
-    struct store_config config = contract_config(1000, 1 << 20);
-    store = open_at(&config, directory);
-    return versions;
-}
 
 Test(store_file_events, a_file_without_events_is_of_version_3)
 {

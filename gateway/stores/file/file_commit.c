@@ -177,6 +177,22 @@ struct file_commit {
     const struct group *group;
 };
 
+/* LMDB fills a page that is less than a quarter full from its neighbour, record by record. So most
+ * are deleted first, and every third when only the third of a page is left: then its neighbour is
+ * as empty, and the two become one page at once. */
+enum { PASS_STEP = 3 };
+
+static enum err delete_drops(struct file_lmdb *lmdb, const struct file_backing *file)
+{
+    enum err error = ERR_OK;
+    for (size_t i = 0; error == ERR_OK && i < file->n_drops; i++)
+        if (i % PASS_STEP != 0)
+            error = file_lmdb_delete(lmdb, file->drops[i]);
+    for (size_t i = 0; error == ERR_OK && i < file->n_drops; i += PASS_STEP)
+        error = file_lmdb_delete(lmdb, file->drops[i]);
+    return error;
+}
+
 /* All records are appended before any is deleted: keys must rise, and a delete must not
  * move the tail of the tree under the appends. */
 static enum err write_group(void *owner, struct file_lmdb *lmdb)
@@ -199,9 +215,7 @@ static enum err write_group(void *owner, struct file_lmdb *lmdb)
     for (size_t i = 0; error == ERR_OK && i < group->n_alerts; i++)
         if (!group->alerts[i].alert->is_gone)
             error = append_alert(lmdb, group->alerts[i].alert);
-    for (size_t i = 0; error == ERR_OK && i < commit->file->n_drops; i++)
-        error = file_lmdb_delete(lmdb, commit->file->drops[i]);
-    return error;
+    return error == ERR_OK ? delete_drops(lmdb, commit->file) : error;
 }
 
 /* ---- what leaves ---- */
@@ -229,9 +243,9 @@ static enum err drop_record(struct file_backing *file, uint64_t key, uint32_t di
     return error;
 }
 
-static enum err drop_stale(struct file_backing *file)
+static enum err drop_stale(struct file_backing *file, struct file_stale *stale)
 {
-    struct file_stale_record record = file_stale_take(&file->stale);
+    struct file_stale_record record = file_stale_take(stale);
     return drop_record(file, record.key, record.distance);
 }
 
@@ -239,42 +253,65 @@ static enum err drop_stale(struct file_backing *file)
 static enum err drop_stale_below(struct file_backing *file, uint64_t key)
 {
     enum err error = ERR_OK;
-    if (!file_stale_has_below(&file->stale, key))
+    if (!file_stale_has_below(&file->stale.others, key))
         return ERR_OK;
-    error = file_stale_begin_run(&file->stale);
-    while (error == ERR_OK && file_stale_is_next_below(&file->stale, key))
-        error = drop_stale(file);
+    error = file_stale_begin_run(&file->stale.others);
+    while (error == ERR_OK && file_stale_is_next_below(&file->stale.others, key))
+        error = drop_stale(file, &file->stale.others);
     return error;
 }
 
-static size_t stale_share(const struct file_backing *file, const struct group *group)
+static size_t stale_share(const struct file_backing *file, const struct file_stale *stale,
+                          const struct group *group)
 {
     size_t n_of_events = group->n_partitions + group->n_presents + group->n_alerts;
     size_t n_changes = group->n_puts + group->n_users + group->n_keys + group->n_dels + n_of_events;
     size_t n_written = group->n_users + n_of_events + file->n_drops;
     if (file->is_tight)
         return file->backing.full_changes > n_written ? file->backing.full_changes - n_written : 0;
-    return file_stale_share(&file->stale, n_changes);
+    return file_stale_share(stale, n_changes);
+}
+
+static enum err drop_run(struct file_backing *file, struct file_stale *stale,
+                         const struct group *group)
+{
+    enum err error = ERR_OK;
+    for (size_t n = stale_share(file, stale, group);
+         error == ERR_OK && n > 0 && file_stale_has_run(stale); n--)
+        error = drop_stale(file, stale);
+    return error;
 }
 
 static enum err drop_stale_share(struct file_backing *file, const struct group *group)
 {
     enum err error = ERR_OK;
-    bool is_due = file_stale_is_run_due(&file->stale, file_lmdb_records(file->lmdb)) ||
-                  file->is_tight ||
-                  (file->max_bytes != 0 && file->stale.bytes > file->max_bytes / 8);
-    if (is_due && !file_stale_has_run(&file->stale))
+    uint64_t bytes = file->stale.others.bytes + file->stale.events.bytes;
+    bool is_due = file_stale_is_run_due(&file->stale.others, file_lmdb_records(file->lmdb)) ||
+                  file->is_tight || (file->max_bytes != 0 && bytes > file->max_bytes / 8);
+    if (is_due && !file_stale_has_run(&file->stale.others))
         error = file_commit_begin_run(file);
-    for (size_t n = stale_share(file, group);
-         error == ERR_OK && n > 0 && file_stale_has_run(&file->stale); n--)
-        error = drop_stale(file);
-    return error;
+    else if (file_stale_is_event_run_due(&file->stale.events))
+        error = file_stale_begin_run(&file->stale.events);
+    if (error == ERR_OK)
+        error = drop_run(file, &file->stale.events, group);
+    return error == ERR_OK ? drop_run(file, &file->stale.others, group) : error;
 }
 
 enum err file_commit_begin_run(struct file_backing *file)
 {
     file->n_quiet_s = 0;
-    return file_stale_begin_run(&file->stale);
+    enum err error = file_stale_begin_run(&file->stale.others);
+    return error == ERR_OK ? file_stale_begin_run(&file->stale.events) : error;
+}
+
+bool file_commit_has_stale(const struct file_backing *file)
+{
+    return !file_stale_is_empty(&file->stale.others) || !file_stale_is_empty(&file->stale.events);
+}
+
+bool file_commit_has_run(const struct file_backing *file)
+{
+    return file_stale_has_run(&file->stale.others) || file_stale_has_run(&file->stale.events);
 }
 
 static int compare_keys(const void *a, const void *b)
@@ -300,7 +337,8 @@ static enum err settle_drops(struct file_backing *file, const struct group *grou
     for (size_t i = 0; error == ERR_OK && i < group->n_dels; i++) {
         const struct group_del *del = &group->dels[i];
         if (del->may_stay)
-            error = file_stale_add(&file->stale, del->key, del->distance, del->bytes);
+            error = file_stale_add(del->is_event ? &file->stale.events : &file->stale.others,
+                                   del->key, del->distance, del->bytes);
         else
             error = drop_record(file, del->key, del->distance);
         if (error == ERR_OK && del->is_user)
@@ -333,7 +371,7 @@ static enum err settle_users(struct file_backing *file, struct group *group)
     for (size_t i = 0; i < group->n_users; i++) {
         uint64_t old_key = group->users[i].inbox->record_key;
         if (old_key != 0 && error == ERR_OK)
-            error = file_stale_add(&file->stale, old_key, 0, 0);
+            error = file_stale_add(&file->stale.others, old_key, 0, 0);
         group->users[i].inbox->record_key = file->next_key++;
     }
     return error;
@@ -345,7 +383,7 @@ static enum err settle_partitions(struct file_backing *file, struct group *group
     for (size_t i = 0; i < group->n_partitions; i++) {
         uint64_t old_key = group->partitions[i]->record_key;
         if (old_key != 0 && error == ERR_OK)
-            error = file_stale_add(&file->stale, old_key, 0, 0);
+            error = file_stale_add(&file->stale.others, old_key, 0, 0);
         group->partitions[i]->record_key = file->next_key++;
     }
     return error;
@@ -362,9 +400,9 @@ static enum err settle_presents(struct file_backing *file, struct group *group)
         group->presents[i].key = is_nothing ? 0 : file->next_key++;
         present->record_key = group->presents[i].key;
         if (old_key != 0 && error == ERR_OK)
-            error = file_stale_add(&file->stale, old_key, 0, 0);
+            error = file_stale_add(&file->stale.others, old_key, 0, 0);
         if (old_key != 0 && present->is_gone && error == ERR_OK)
-            error = file_stale_add(&file->stale, present->record_key, 0, 0);
+            error = file_stale_add(&file->stale.others, present->record_key, 0, 0);
     }
     return error;
 }

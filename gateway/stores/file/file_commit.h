@@ -22,7 +22,7 @@ struct file_backing {
     bool is_tight;          /* the disk gave no room when it was last asked */
     unsigned n_quiet_s;     /* seconds since a run of stale records began */
     struct file_shared shared;
-    struct file_stale stale;
+    struct file_stales stale;
     uint64_t *drops; /* of the commit under way: the records that leave */
     size_t n_drops;
     size_t cap_drops;
@@ -39,5 +39,9 @@ MUST_CHECK enum err file_commit_group(struct file_backing *file, struct group *g
 
 /* What is stale begins to leave. ERR_NO_MEMORY: it stays. */
 MUST_CHECK enum err file_commit_begin_run(struct file_backing *file);
+
+/* Is there anything stale, and does it leave with the next group? */
+bool file_commit_has_stale(const struct file_backing *file);
+bool file_commit_has_run(const struct file_backing *file);
 
 #endif

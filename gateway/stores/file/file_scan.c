@@ -286,15 +286,15 @@ static enum err scan_record(void *owner, uint64_t key, struct span bytes)
 }
 
 enum err file_scan(struct file_lmdb *lmdb, const struct backing *backing, struct local_index *index,
-                   struct file_shared *shared, struct file_stale *stale, struct file_keys *ret_keys,
-                   char *why, size_t why_cap)
+                   struct file_shared *shared, struct file_stales *stale,
+                   struct file_keys *ret_keys, char *why, size_t why_cap)
 {
     struct file_keys keys = {.next = 1};
     struct file_scan scan = {
         .backing = backing,
         .index = index,
         .shared = shared,
-        .stale = stale,
+        .stale = &stale->others,
         .keys = &keys,
         .events = {.partitions = index->events, .stale = stale},
     };

@@ -17,7 +17,7 @@ struct file_keys {
  * names the record that is damaged; the index then holds a part. */
 MUST_CHECK enum err file_scan(struct file_lmdb *lmdb, const struct backing *backing,
                               struct local_index *index, struct file_shared *shared,
-                              struct file_stale *stale, struct file_keys *ret_keys, char *why,
+                              struct file_stales *stale, struct file_keys *ret_keys, char *why,
                               size_t why_cap);
 
 #endif

@@ -12,7 +12,7 @@
 static enum err make_stale(struct file_scan_events *scan, struct partition *partition)
 {
     struct partition_entry entry = partition_drop(partition, GAP_NONE);
-    return file_stale_add(scan->stale, entry.key, 0, entry.bytes);
+    return file_stale_add(&scan->stale->events, entry.key, 0, entry.bytes);
 }
 
 /* All up to this number have left. */
@@ -81,7 +81,7 @@ static enum err scan_partition(struct file_scan_events *scan, struct partition *
     *ret_detail = "its causes are malformed";
     enum err error = set_readers(partition, record);
     if (error == ERR_OK && partition->record_key != 0)
-        error = file_stale_add(scan->stale, partition->record_key, 0, 0);
+        error = file_stale_add(&scan->stale->others, partition->record_key, 0, 0);
     if (error == ERR_OK)
         error = skip_to(scan, partition, record->seq);
     if (error != ERR_OK)
@@ -146,11 +146,11 @@ static enum err forget_present(struct file_scan_events *scan, struct presences *
     struct present *present = presences_find(presences, user_id);
     enum err error = ERR_OK;
     if (present != NULL) {
-        error = file_stale_add(scan->stale, present->record_key, 0, 0);
+        error = file_stale_add(&scan->stale->others, present->record_key, 0, 0);
         presences_remove(presences, present);
         free(present);
     }
-    return error == ERR_OK ? file_stale_add(scan->stale, key, 0, 0) : error;
+    return error == ERR_OK ? file_stale_add(&scan->stale->others, key, 0, 0) : error;
 }
 
 enum err file_scan_presence(struct file_scan_events *scan, uint64_t key,
@@ -167,7 +167,7 @@ enum err file_scan_presence(struct file_scan_events *scan, uint64_t key,
         return ERR_NO_MEMORY;
     enum err error = ERR_OK;
     if (present->record_key != 0)
-        error = file_stale_add(scan->stale, present->record_key, 0, 0);
+        error = file_stale_add(&scan->stale->others, present->record_key, 0, 0);
     present->record_key = key;
     if (error == ERR_OK)
         error = set_present(presences, present, record);

@@ -8,7 +8,7 @@
 
 struct file_scan_events {
     struct partitions *partitions;
-    struct file_stale *stale;
+    struct file_stales *stale;
     uint64_t left[STORE_PARTITIONS]; /* as the records have said until now */
 };
 

@@ -19,6 +19,10 @@
  * of data. */
 enum { FILE_STALE_SHORT_RUN = 4096, FILE_STALE_RUN = 65536, FILE_STALE_RUN_BYTES = 32 << 20 };
 
+/* Events that follow each other in the file leave together, so a run of them begins with so many. A
+ * longer one frees more pages than are used again soon, and each commit writes their list. */
+enum { FILE_STALE_EVENT_RUN = 512 };
+
 /* How many records of a run leave with a group: twice what it changes and some more; with none; and
  * while there are more than two runs' bytes, because the data was small before and is large now. */
 enum { FILE_STALE_BESIDE = 32, FILE_STALE_ALONE = 256, FILE_STALE_HURRY = 8192 };
@@ -40,12 +44,26 @@ struct file_stale {
     uint64_t bytes; /* of all that are in the file */
 };
 
+/* Events leave at the low ends of their partitions, so that few of them empty whole pages: their
+ * runs are short, and apart from the others'. */
+struct file_stales {
+    struct file_stale others;
+    struct file_stale events;
+};
+
 /* `bytes`: of its data; those of a REF are shared and do not count. */
 MUST_CHECK enum err file_stale_add(struct file_stale *stale, uint64_t key, uint32_t distance,
                                    uint32_t bytes);
 
 /* Have so many of the records in the file become stale that a run is worth while? */
 bool file_stale_is_run_due(const struct file_stale *stale, uint64_t n_records);
+
+/* The same of events alone, while no run of them is under way. */
+static inline bool file_stale_is_event_run_due(const struct file_stale *stale)
+{
+    return stale->at == stale->n_run &&
+           (stale->n_young >= FILE_STALE_EVENT_RUN || stale->bytes >= FILE_STALE_RUN_BYTES);
+}
 
 /* How many of the run may leave with a group that makes this many changes. */
 size_t file_stale_share(const struct file_stale *stale, size_t n_changes);

@@ -43,7 +43,7 @@ static void drop_stale(struct file_backing *file)
     if (file->has_lost_stale)
         return; /* they are known again when the next group has failed */
     enum err error = file_commit_begin_run(file);
-    for (int i = 0; i < STALE_COMMITS && error == ERR_OK && file_stale_has_run(&file->stale); i++)
+    for (int i = 0; i < STALE_COMMITS && error == ERR_OK && file_commit_has_run(file); i++)
         error = file_commit_group(file, &none);
     file->has_lost_stale = error != ERR_OK;
 }
@@ -53,7 +53,8 @@ static enum err file_take_room(struct backing *backing, uint64_t more_bytes, uin
 {
     struct file_backing *file = file_of(backing);
     uint64_t used_bytes = file_lmdb_used_bytes(file->lmdb);
-    uint64_t other_bytes = file->stale.bytes + backing->event_bytes;
+    uint64_t other_bytes =
+        file->stale.others.bytes + file->stale.events.bytes + backing->event_bytes;
     uint64_t kept_bytes = used_bytes > other_bytes ? used_bytes - other_bytes : 0;
     if (more_bytes != 0 && file->max_bytes != 0 && kept_bytes + more_bytes > file->max_bytes)
         return ERR_FULL;
@@ -62,7 +63,7 @@ static enum err file_take_room(struct backing *backing, uint64_t more_bytes, uin
     more_bytes += event_bytes;
     enum err error = file_disk_take(&file->disk, extent, more_bytes, why);
     file->is_tight = error != ERR_OK;
-    if (error == ERR_OK || file_stale_is_empty(&file->stale))
+    if (error == ERR_OK || !file_commit_has_stale(file))
         return error;
     drop_stale(file);
     error = file_disk_take(&file->disk, file_lmdb_extent(file->lmdb), more_bytes, why);
@@ -204,10 +205,10 @@ static enum err file_check_disk(struct backing *backing, char *why)
     enum err error = file_disk_check(&file->disk, why);
     if (error != ERR_OK)
         return error;
-    if (++file->n_quiet_s >= STALE_MAX_QUIET_S && !file_stale_has_run(&file->stale) &&
+    if (++file->n_quiet_s >= STALE_MAX_QUIET_S && !file_commit_has_run(file) &&
         file_commit_begin_run(file) != ERR_OK)
         return ERR_OK; /* it is tried again */
-    backing->wants_commit = file_stale_has_run(&file->stale);
+    backing->wants_commit = file_commit_has_run(file);
     return ERR_OK;
 }
 
@@ -277,6 +278,12 @@ static enum err open_records(struct file_backing *file, char *why)
     return ERR_STORE_UNAVAILABLE;
 }
 
+static void clear_stale(struct file_backing *file)
+{
+    file_stale_clear(&file->stale.others);
+    file_stale_clear(&file->stale.events);
+}
+
 static enum err file_rebuild(struct backing *backing, struct local_index *index, char *why)
 {
     struct file_backing *file = file_of(backing);
@@ -284,7 +291,7 @@ static enum err file_rebuild(struct backing *backing, struct local_index *index,
     if (open_records(file, why) != ERR_OK)
         return ERR_STORE_UNAVAILABLE;
     file_shared_clear(&file->shared);
-    file_stale_clear(&file->stale);
+    clear_stale(file);
     struct file_keys keys = {0};
     if (file_scan(file->lmdb, backing, index, &file->shared, &file->stale, &keys, why_lmdb,
                   sizeof why_lmdb) == ERR_OK) {
@@ -328,7 +335,7 @@ static void file_close(struct backing *backing, struct local_index *index)
     struct file_backing *file = file_of(backing);
     file_let_go(backing);
     file_shared_clear(&file->shared);
-    file_stale_clear(&file->stale);
+    clear_stale(file);
     free(file->drops);
     file_lock_release(file->disk.lock_fd);
     free(file->path);
