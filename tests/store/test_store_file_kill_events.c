@@ -269,7 +269,7 @@ static void serve(unsigned i)
     free(asked.alerts);
 }
 
-static void push_with_alert(unsigned i)
+static void push_to_be_alerted(unsigned i)
 {
     struct store_target target = {.user_id = span_of(users[i][file_kill_pick(USERS)])};
     struct payload *payload = payload_new(SPAN_LITERAL("{}"));
@@ -339,7 +339,7 @@ static void do_something(void)
     else if (what < 31)
         serve(i);
     else if (what < 34)
-        push_with_alert(i);
+        push_to_be_alerted(i);
     else if (what < 37)
         do_much_at_once(i);
     else
