@@ -2,12 +2,12 @@
 /* A Herald behind a Redis that says what the test wants (harness/fake_redis.js). */
 
 const assert = require('node:assert/strict');
-const { SETTINGS, answers, fakeRedis, range, redisNode, startNode, startReader, waitUntil } = require('./harness');
+const { Consumer, SETTINGS, answers, fakeRedis, range, redisNode, startNode, startReader, waitUntil } = require('./harness');
 
-async function startBehindFake(t) {
+async function startBehindFake(t, args = []) {
     const redis = await (await redisNode(t, SETTINGS)).start();
     const fake = await fakeRedis(t, { upstream: redis.port });
-    const herald = await startNode(t, 0, { store: fake.url });
+    const herald = await startNode(t, 0, { store: fake.url, args });
     return { redis, fake, herald };
 }
 
@@ -103,4 +103,37 @@ module.exports = (test) => {
             assert.equal(bert.sessions, 1);
         });
     }
+
+    /* What waits for a partition goes in requests of 100 events (STORE_EVENTS_AT_ONCE), as many as one script takes. The
+     * first answer is late, but not so late that the connection breaks. */
+    test('a flood of messages that waits for one partition is kept, in requests of 100', { tries: 3 }, async (t) => {
+        const { fake, herald } = await startBehindFake(t, ['--events', 'client.message', '--client-messages', 'v1',
+            '--client-messages-per-second', '10000']);
+        const wanted = range(50).map((n) => `m-${n}`);
+        const sizes = []; /* of requests: EVALSHA SHA 3 inbox meta channel limits EVENT... */
+        let release = () => {};
+        const isReleased = new Promise((resolve) => { release = resolve; });
+        const clients = await Promise.all(range(8).map(() => herald.subscribeV1('flood')));
+        await Promise.all(clients.map((client) => client.wait('hello')));
+        fake.on('EVALSHA', ({ words }) => {
+            if (words.length < 8 || !words.slice(7).every((word) => word.startsWith('{"type":"client.message"'))) {
+                return undefined;
+            }
+            sizes.push(words.length - 7);
+            return sizes.length === 1 ? isReleased.then(() => answers.error('TRYAGAIN not yet')) : undefined;
+        });
+        clients.forEach((client) => {
+            wanted.forEach((id) => client.send({ type: 'message', id, data: id }));
+            client.send({ type: 'ping' });
+        });
+        await Promise.all(clients.map((client) => client.wait('pong')));
+        release();
+        await Promise.all(clients.map((client) => client.wait('accepted', wanted.length)));
+        clients.forEach((client) => assert.deepEqual(client.accepteds.map(({ id }) => id), wanted));
+        assert.equal(Math.max(...sizes), 100, `requests of ${sizes}`);
+        const record = await new Consumer(herald, 'c', { limit: 1000 }).readUntil('all messages',
+            ({ events }) => events.length >= clients.length * wanted.length);
+        clients.forEach(({ hello }) => assert.deepEqual(record.events.filter(({ connection }) => connection === hello.connection)
+            .map(({ clientId }) => clientId), wanted));
+    });
 };

@@ -36,6 +36,34 @@ Test(store_contract, numbers_events_of_a_partition_from_1)
     page_free(&page);
 }
 
+/* As many as a request may have, also while one of them is under way. */
+Test(store_contract, a_flood_of_events_keeps_its_order)
+{
+    enum { REQUESTS = 5, EVENTS = REQUESTS * STORE_EVENTS_AT_ONCE };
+    static char texts[EVENTS][32];
+    static struct span events[EVENTS];
+    static struct event_append_call calls[REQUESTS];
+    for (int i = 0; i < EVENTS; i++) {
+        snprintf(texts[i], sizeof texts[i], "{\"n\":%d}", i + 1);
+        events[i] = span_of(texts[i]);
+    }
+    for (int i = 0; i < REQUESTS; i++) {
+        struct store_event_append asked = {
+            .partition = 3, .n = STORE_EVENTS_AT_ONCE, .events = &events[i * STORE_EVENTS_AT_ONCE]};
+        event_append_begin(store, &calls[i], asked);
+    }
+    for (int i = 0; i < REQUESTS; i++) {
+        call_wait(&calls[i].call);
+        cr_assert_eq(calls[i].append.error, ERR_OK);
+        cr_assert_eq(calls[i].append.first_seq, (uint64_t)i * STORE_EVENTS_AT_ONCE + 1);
+    }
+    struct store_page page = event_page(store, 3, "");
+    cr_assert_eq(page.n_notes, EVENTS);
+    for (int i = 0; i < EVENTS; i++)
+        expect_text(page.notes[i], texts[i]);
+    page_free(&page);
+}
+
 Test(store_contract, keeps_an_event_byte_for_byte)
 {
     static char big[66000];
