@@ -351,6 +351,26 @@ static void run_consumers(struct request *request)
     gateway_event_consumers(request->service->node, &work->op);
 }
 
+static void write_consumers(struct json_out *out, const struct gateway_event_consumers *op,
+                            bool are_webhooks)
+{
+    bool is_first = true;
+    for (size_t i = 0; i < op->n; i++) {
+        const struct gateway_event_consumer *listed = &op->list[i];
+        if (listed->is_webhook != are_webhooks)
+            continue;
+        json_out_text(out, is_first ? "{\"name\":" : ",{\"name\":");
+        json_out_string(out, span_of(listed->name));
+        json_out_printf(
+            out, ",\"lag\":%" PRIu64 ",\"lagSeconds\":%" PRId64 ".%03d,\"lastCall\":%" PRId64,
+            listed->lag, listed->lag_ms / 1000, (int)(listed->lag_ms % 1000), listed->called_ms);
+        if (are_webhooks)
+            json_out_text(out, listed->is_in_file ? ",\"inFile\":true" : ",\"inFile\":false");
+        json_out_text(out, "}");
+        is_first = false;
+    }
+}
+
 static void finish_consumers(struct request *request)
 {
     const struct gateway_event_consumers *op = &consumers_of(request)->work->op;
@@ -360,14 +380,9 @@ static void finish_consumers(struct request *request)
         return;
     }
     json_out_text(out, "{\"consumers\":[");
-    for (size_t i = 0; i < op->n; i++) {
-        const struct gateway_event_consumer *listed = &op->list[i];
-        json_out_text(out, i == 0 ? "{\"name\":" : ",{\"name\":");
-        json_out_string(out, span_of(listed->name));
-        json_out_printf(
-            out, ",\"lag\":%" PRIu64 ",\"lagSeconds\":%" PRId64 ".%03d,\"lastCall\":%" PRId64 "}",
-            listed->lag, listed->lag_ms / 1000, (int)(listed->lag_ms % 1000), listed->called_ms);
-    }
+    write_consumers(out, op, false);
+    json_out_text(out, "],\"webhooks\":[");
+    write_consumers(out, op, true);
     json_out_text(out, "]}");
     request_reply(request, 200);
 }
@@ -413,6 +428,11 @@ static void finish_forget(struct request *request)
 {
     const struct gateway_event_forget *op = &CONTAINER_OF(request, struct forget_call, request)->op;
     struct json_out *out = &request->out;
+    if (op->error == ERR_CONFLICT && op->is_in_use) {
+        refuse_events(request, ERR_CONFLICT,
+                      "a node has this webhook in its file, or had it 25 s ago: take its line out");
+        return;
+    }
     if (op->error != ERR_OK) {
         refuse_unknown(request, op->error);
         return;

@@ -1,4 +1,6 @@
-/* GET /webhooks and POST /webhooks/NAME/test. */
+/* GET /webhooks and POST /webhooks/NAME/test. Both are answered by the webhooks' own thread: the
+ * list also while the store is away, then without its lags; the test when the endpoint has
+ * answered, or its time is over. */
 #include "admin/request.h"
 #include "admin/routes/actions.h"
 #include "admin/service.h"

@@ -39,4 +39,9 @@ struct consumers_call {
 void consumers_ask(const struct events *events, struct consumers_call *call, unsigned partitions,
                    enum store_consumers_action action);
 
+/* Nodes that share a store show each other which endpoints their files have: each adds the consumer
+ * of each endpoint again in this partition, so often. One that was not seen for so long is in the
+ * file of no node that runs and reaches the store. */
+enum { WEBHOOK_LIFE_PARTITION = 0, WEBHOOK_LIFE_MS = 10000, WEBHOOK_LIFE_OVER_MS = 25000 };
+
 #endif

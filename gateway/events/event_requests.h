@@ -58,9 +58,11 @@ struct gateway_event_ack {
 };
 void gateway_event_ack(struct node *node, struct gateway_event_ack *asked);
 
-/* GET /events/consumers: those that pull. */
+/* GET /events/consumers: those that pull, and webhook endpoints. */
 struct gateway_event_consumer {
     char name[STORE_CONSUMER_MAX_BYTES + 1];
+    bool is_webhook;
+    bool is_in_file;   /* is_webhook: this node's file has it */
     uint64_t lag;      /* events that it has not acknowledged */
     int64_t lag_ms;    /* the age of the oldest of these; 0: there is none */
     int64_t called_ms; /* since 1970: its last call, to the day at least */
@@ -68,16 +70,18 @@ struct gateway_event_consumer {
 struct gateway_event_consumers {
     void (*on_done)(struct gateway_event_consumers *consumers);
     enum err error; /* out: ERR_OK, ERR_CONFLICT, ERR_STORE_UNAVAILABLE, ERR_NO_MEMORY */
-    size_t n;       /* out: by name */
+    size_t n;       /* out: by name, one that pulls before an endpoint of the same name */
     struct gateway_event_consumer list[STORE_MAX_CONSUMERS];
 };
 void gateway_event_consumers(struct node *node, struct gateway_event_consumers *asked);
 
-/* DELETE /events/consumers/NAME. */
+/* DELETE /events/consumers/NAME: the consumer that pulls, or if there is none of this name, the
+ * webhook endpoint that no file has any more. */
 struct gateway_event_forget {
     void (*on_done)(struct gateway_event_forget *forget);
     struct span consumer; /* event_consumer_is_valid */
     enum err error;       /* out: as of gateway_event_ack */
+    bool is_in_use;       /* out, ERR_CONFLICT: it is an endpoint that a node's file has */
     uint64_t unread;      /* out: events that it had not acknowledged */
 };
 void gateway_event_forget(struct node *node, struct gateway_event_forget *asked);

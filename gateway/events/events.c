@@ -1,5 +1,7 @@
 /* The parts of the event log, and when each begins and ends. A part has its own file; what several
- * of them need is in events_struct.h. */
+ * of them need is in events_struct.h. All are made before the store is opened and begin when the
+ * subscriber port is open; at the end leases are given back first, then nothing more is asked of
+ * the store, and they are freed when it is closed. */
 #include "gateway/events/events.h"
 
 #include "gateway/base/clock.h"

@@ -39,6 +39,7 @@ struct webhook_run {
     struct webhook_feed feed;
     bool is_added;      /* the partition has the consumer */
     bool was_added;     /* it had it before: from=now does not count again */
+    int64_t kept_ms;    /* monotonic: when it was last added */
     bool has_events;    /* there may be some above the position */
     bool is_cut;        /* the request under way was cut by us: it says nothing of the endpoint */
     unsigned n_lost;    /* as webhooks->n_lost when the position was read */
@@ -83,8 +84,11 @@ struct webhook {
     unsigned n_tests;      /* requests of operators that are under way */
     bool is_gone;          /* is_leaving, and its consumers are removed */
     bool is_calling;       /* the store is asked for its consumers */
-    unsigned n_removed;    /* is_leaving: from the last partition on */
-    uint64_t n_unread;     /* is_leaving: what it had not acknowledged */
+    bool is_unused;        /* is_leaving: no other node's file has it */
+    int64_t watched_ms; /* is_leaving: monotonic, since when that is looked at; 0: it is not... */
+    int64_t seen_ms;    /* ...and when it was seen last then, by the store's clock */
+    unsigned n_removed; /* is_leaving: from the last partition on */
+    uint64_t n_unread;  /* is_leaving: what it had not acknowledged */
     struct store_consumers call;
     struct letter call_letter;
     struct timer call_timer;
@@ -102,7 +106,7 @@ struct webhooks {
     bool is_started;            /* the main thread */
     bool allows_plain;          /* --insecure */
     struct watched_file file;   /* the thread that reloads */
-    struct webhook_file *first; /* read at the start; NULL once it is in use */
+    struct webhook_file *first; /* read at the start; NULL, under the lock, once it is in use */
     pthread_mutex_t lock;       /* `list` where another thread reads it, and what `changed` tells */
     pthread_cond_t changed;
     bool is_quiet;       /* under the lock: it is stopping, and nothing is under way */
@@ -163,15 +167,20 @@ void webhook_fill_request(const struct webhooks *webhooks, const struct webhook_
 void webhook_run_init(struct webhook_run *run, struct webhook *webhook, unsigned partition);
 void webhook_run_fini(struct webhook_run *run);
 void webhook_run_go(struct webhook_run *run);
+/* The consumer was added again after it had been removed, in this epoch: its position is forgotten,
+ * and begins with the oldest event. */
+void webhook_run_rejoin(struct webhook_run *run, struct epoch epoch);
 /* Ends the request under way as if it had never begun. */
 void webhook_run_cut(struct webhook_run *run);
 bool webhook_run_is_busy(const struct webhook_run *run);
 
 /* ---- webhook_consumers.c ---- */
 
-/* Adds the consumer where it is not there, partition after partition. */
+/* Adds the consumer where it is not there, partition after partition, and from then on often enough
+ * that it is not forgotten. */
 void webhook_add_consumers(struct webhook *webhook);
-/* Removes it everywhere; then the log says how much it had not read, and it is freed. */
+/* Removes it everywhere, unless another node's file has it; then the log says how much it had not
+ * read, and it is freed. */
 void webhook_remove_consumers(struct webhook *webhook);
 void webhook_on_call_timer(struct timer *timer);
 /* Looks whether the node may be ready. */
@@ -182,6 +191,7 @@ void webhooks_note_settled(struct webhooks *webhooks);
 MUST_CHECK enum err webhooks_read_file(struct watched_file *watched, struct webhook_file **ret_file,
                                        char *why, size_t why_cap);
 void webhooks_warn_if_public(const struct webhooks *webhooks);
+void webhooks_drop_first(struct webhooks *webhooks);
 /* Serves what the file says from now on. */
 void webhooks_take_file(struct webhooks *webhooks, const struct webhook_file *file);
 /* Asks for consumers of earlier files. */

@@ -5,7 +5,8 @@
  * waits for an endpoint costs no memory, and what has left meanwhile is told as a gap.
  *
  * Failures: a store that is away is asked again after a second. A consumer that is gone (deleted,
- * or lost with the store's data) is added again, and begins with the oldest event. A partition
+ * or lost with the store's data) is added again, and begins with the oldest event, or where this
+ * node knows that it was. A partition
  * whose epoch is another one than the endpoint knows of has lost events, nobody can say which: a
  * gap is sent, alone, before anything of the new epoch; a node knows the epoch from the moment at
  * which it added the consumer, so it tells of the loss also where another node has served before.
@@ -348,6 +349,22 @@ static void take_page(struct webhook_run *run)
         take_items(run);
 }
 
+/* Of the same epoch this node knows the position better than the store does; it writes it anew. */
+static void forget_position(struct webhook_run *run, struct epoch epoch)
+{
+    run->written_epoch = (struct epoch){0};
+    if (epoch_equal(run->epoch, epoch))
+        return;
+    run->epoch = (struct epoch){0};
+    webhook_feed_forget(&run->feed);
+}
+
+void webhook_run_rejoin(struct webhook_run *run, struct epoch epoch)
+{
+    forget_position(run, epoch);
+    write_position(run);
+}
+
 static void deliver_page(struct letter *letter)
 {
     struct webhook_run *run = CONTAINER_OF(letter, struct webhook_run, page_letter);
@@ -356,11 +373,10 @@ static void deliver_page(struct letter *letter)
     if (run->page.error == ERR_NOT_FOUND) {
         run->is_added = false;
         run->has_events = true;
-        run->epoch = (struct epoch){0};
-        webhook_feed_forget(&run->feed);
+        forget_position(run, run->page.epoch);
         if (!webhooks->is_stopping && !run->webhook->is_leaving) {
             log_event(LOG_WARN,
-                      "the position of a webhook is gone: it begins with the oldest event",
+                      "the position of a webhook is gone from the store: it is added again",
                       LOG_TEXT("webhook", run->webhook->config->line.name),
                       LOG_INT("partition", run->partition));
             webhooks->on_gone(run->webhook);

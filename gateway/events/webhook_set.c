@@ -92,6 +92,7 @@ static void leave_webhook(struct webhook *webhook)
 {
     webhook->is_leaving = true;
     atomic_store(&webhook->is_hidden, true);
+    timer_cancel(webhook_sender_timers(webhook->webhooks->sender), &webhook->call_timer);
     for (unsigned i = 0; i < STORE_PARTITIONS; i++)
         webhook_run_cut(&webhook->runs[i]);
 }
@@ -170,6 +171,15 @@ void webhooks_warn_if_public(const struct webhooks *webhooks)
                   LOG_TEXT("path", webhooks->file.path));
 }
 
+/* Other threads look into it under the lock. */
+void webhooks_drop_first(struct webhooks *webhooks)
+{
+    pthread_mutex_lock(&webhooks->lock);
+    webhook_file_free(webhooks->first);
+    webhooks->first = NULL;
+    pthread_mutex_unlock(&webhooks->lock);
+}
+
 /* ---- what earlier files have left ---- */
 
 /* This process alone uses a local store, so what its file does not name is nobody's. Other nodes
@@ -180,7 +190,7 @@ static void take_leftover(struct webhooks *webhooks, struct span name)
         log_event(
             LOG_WARN, "a webhook of the store is not in this node's file",
             LOG_SPAN("webhook", name),
-            LOG_TEXT("advice", "put it back into the file, and take it out while Herald runs"));
+            LOG_TEXT("advice", "if no other node's file has it: DELETE /events/consumers/NAME"));
     else if (!add_leaving(webhooks, name))
         log_event(LOG_ERROR, "a webhook that left cannot be forgotten: out of memory",
                   LOG_SPAN("webhook", name));
@@ -210,8 +220,7 @@ static void deliver_leftovers(struct letter *letter)
     }
     if (call->error == ERR_OK && webhooks->first != NULL && !webhooks->is_stopping) {
         webhooks_take_file(webhooks, webhooks->first);
-        webhook_file_free(webhooks->first);
-        webhooks->first = NULL;
+        webhooks_drop_first(webhooks);
     } else if (call->error == ERR_OK && !webhooks->is_stopping) {
         webhooks_note_settled(webhooks); /* a reload has come before: what leaves may go */
     }

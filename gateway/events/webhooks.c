@@ -31,10 +31,27 @@ static void deliver_reload(struct letter *letter)
     struct webhook_reload *reload = CONTAINER_OF(letter, struct webhook_reload, letter);
     if (!reload->webhooks->is_stopping)
         webhooks_take_file(reload->webhooks, reload->file);
-    webhook_file_free(reload->webhooks->first);
-    reload->webhooks->first = NULL;
+    webhooks_drop_first(reload->webhooks);
     webhook_file_free(reload->file);
     free(reload);
+}
+
+bool webhooks_have(struct webhooks *webhooks, struct span name)
+{
+    bool has_it = false;
+    if (webhooks == NULL)
+        return false;
+    pthread_mutex_lock(&webhooks->lock);
+    LIST_FOR_EACH(link, &webhooks->list)
+    {
+        const struct webhook *webhook = CONTAINER_OF(link, struct webhook, link);
+        has_it = has_it ||
+                 (!atomic_load(&webhook->is_hidden) && span_equal(span_of(webhook->key + 1), name));
+    }
+    if (webhooks->first != NULL)
+        has_it = webhook_file_find(webhooks->first, name) != NULL;
+    pthread_mutex_unlock(&webhooks->lock);
+    return has_it;
 }
 
 void webhooks_reload(struct webhooks *webhooks, bool must)

@@ -202,7 +202,7 @@ module.exports = (test) => {
         }
         assertProblem(await herald.request('DELETE', '/events/consumers/a%20b'), 400, { field: 'consumer' });
         assertProblem(await herald.request('DELETE', '/events/consumers/'), 400, { field: 'consumer' });
-        assert.deepEqual((await herald.request('GET', '/events/consumers')).json, { consumers: [] });
+        assert.deepEqual((await herald.request('GET', '/events/consumers')).json, { consumers: [], webhooks: [] });
     });
 
     test('a cursor belongs to its consumer, and both have to be there', async (t) => {

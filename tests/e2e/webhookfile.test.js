@@ -116,6 +116,36 @@ module.exports = (test) => {
         await waitUntil('the log says so', () => /webhook hook left, \d+ events unread/.test(herald.log.slice(before)));
     });
 
+    test('one that has left while all nodes of a store were away is listed, and forgotten by DELETE', async (t) => {
+        const receiver = await startReceiver(t, { answer: () => 500 });
+        const redis = await t.redis();
+        await redis.start();
+        const herald = await start(t, receiver.line(), { store: redis.url });
+        const listed = async () => (await herald.request('GET', '/events/consumers')).json.webhooks;
+        const forget = () => herald.request('DELETE', '/events/consumers/hook');
+        await herald.subscribe('ada');
+        await waitUntil('it is kept', async () => (await listed())[0]?.lag === 1);
+        assert.deepEqual((await listed()).map(({ name, inFile }) => [name, inFile]), [['hook', true]]);
+        const refused = await forget();
+        assert.equal(refused.status, 409);
+        assert.match(refused.json.detail, /in its file/);
+        await herald.stop();
+        herald.writeFile(FILE, '');
+        await herald.start();
+        await waitUntil('the log names it', () => /not in this node's file.*DELETE \/events\/consumers\/NAME/.test(herald.log));
+        assert.deepEqual((await listed()).map(({ name, inFile }) => [name, inFile]), [['hook', false]]);
+        let answer;
+        await waitUntil('no node has shown for a while that it has it', async () => {
+            answer = await forget();
+            return answer.status !== 409;
+        }, 40000);
+        assert.equal(answer.status, 200);
+        assert.equal(answer.json.consumer, 'hook');
+        assert.ok(answer.json.unread >= 1, answer.text);
+        assert.deepEqual(await listed(), []);
+        assert.equal((await forget()).status, 404);
+    });
+
     test('a secret is rotated without a request that neither secret verifies', async (t) => {
         const old = makeWebhookSecret();
         const receiver = await startReceiver(t, { key: old });

@@ -101,4 +101,38 @@ module.exports = (test) => {
         receiver.record.gaps().forEach((gap) => assert.equal(gap.cause, 'reset'));
         receiver.check();
     });
+
+    test('a file that does not reach all nodes at once costs neither events nor repeats', { tries: 3, timeoutMs: 240000 }, async (t) => {
+        const receiver = await startReceiver(t);
+        const slow = await startReceiver(t, { name: 'slow', answer: () => 503 }); /* so nothing of it leaves */
+        const both = `${receiver.line()}${slow.line()}`;
+        const redis = await (await redisNode(t, SETTINGS)).start();
+        const nodes = await startFleet(t, 2, {
+            store: redis.url, args: ['--events', 'user.online', '--webhooks', FILE], files: { [FILE]: both },
+        });
+        await waitShares(nodes, 8, 60000);
+        await come(nodes[0], everywhere('a'));
+        await receiver.waitCount('user.online', 48);
+        const reload = async (node, text) => {
+            node.writeFile(FILE, text);
+            node.child.signal('SIGHUP');
+            const hasLine = async () => (await node.request('GET', '/webhooks')).json.webhooks
+                .some(({ name }) => name === receiver.name) === text.includes(receiver.url);
+            await waitUntil('the file is read', hasLine);
+        };
+        await reload(nodes[0], slow.line());
+        await waitUntil('the first node has seen that the second one has it', () =>
+            /stays: another node's has it/.test(nodes[0].log), 60000);
+        await come(nodes[1], everywhere('b'));
+        await reload(nodes[0], both);
+        await receiver.waitCount('user.online', 96);
+        assert.equal(receiver.record.repeats, 0);
+        checkOrder(receiver);
+        await reload(nodes[0], slow.line());
+        await reload(nodes[1], slow.line());
+        await waitUntil('the last one has removed it', () =>
+            nodes.some((node) => /webhook hook left, 0 events unread/.test(node.log)), 90000);
+        const { webhooks } = (await nodes[0].request('GET', '/events/consumers')).json;
+        assert.deepEqual(webhooks.map(({ name, inFile }) => [name, inFile]), [['slow', true]]);
+    });
 };
