@@ -3,6 +3,7 @@
 #include "gateway/base/metrics.h"
 #include "gateway/stores/local/local_core.h"
 #include "tests/store/block_calls.h"
+#include "tests/store/event_calls.h"
 #include "tests/store/small_disk.h"
 
 #include <fcntl.h>
@@ -78,6 +79,41 @@ Test(store_file_disk, on_a_full_disk_everything_can_leave_and_makes_room)
     cr_assert_eq(peek_one(store, "carl").pending, 0);
     cr_assert_eq(peek_one(store, "dora").pending, NOTES);
     cr_assert_eq(peek_one(store, "emil").head, NOTES);
+    leave_small_disk();
+}
+
+/* Of a small store the reserve is the smallest, and more expire in a second than a group may change
+ * records of users. */
+Test(store_file_disk, on_a_full_disk_events_expire)
+{
+    enum { PARTITIONS = 3, EVENTS = 300, A_TIME = 100, TTL_S = 2 };
+    struct span events[A_TIME];
+    for (int i = 0; i < A_TIME; i++)
+        events[i] = SPAN_LITERAL("{}");
+    if (!open_on_small_disk())
+        return;
+    store_close(store);
+    struct store_config config = contract_config(100000, (uint64_t)1 << 40);
+    config.event_ttl_s = TTL_S;
+    store = open_at(&config, directory);
+    for (unsigned at = 0; at < PARTITIONS * EVENTS / A_TIME; at++)
+        cr_assert_eq(
+            event_append_run(store, (struct store_event_append){.partition = at % PARTITIONS,
+                                                                .n = A_TIME,
+                                                                .events = events})
+                .error,
+            ERR_OK);
+    fill_disk();
+    append_until_full(store);
+    expect_described("No space left on device");
+    for (unsigned partition = 0; partition < PARTITIONS; partition++) {
+        int64_t until_ms = clock_wall_ms() + 15000;
+        while (consumers_list(store, partition).count > 0) {
+            cr_assert_lt(clock_wall_ms(), until_ms, "partition %u keeps its events", partition);
+            sleep_until_wall_ms(clock_wall_ms() + 50);
+        }
+        cr_assert_eq(consumers_list(store, partition).head, EVENTS);
+    }
     leave_small_disk();
 }
 

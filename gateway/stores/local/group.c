@@ -100,6 +100,7 @@ void group_del_event(struct group *group, uint64_t key, uint32_t bytes)
                                                       .is_note = true,
                                                       .is_event = true,
                                                       .may_stay = true};
+    group->n_event_dels++;
 }
 
 void group_del_user(struct group *group, const struct inbox *inbox)
@@ -225,6 +226,7 @@ void group_reset(struct group *group)
             free(group->presents[i].present);
     group->n_puts = 0;
     group->n_dels = 0;
+    group->n_event_dels = 0;
     group->n_users = 0;
     group->n_keys = 0;
     group->n_blocks = 0;

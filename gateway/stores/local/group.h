@@ -95,6 +95,7 @@ struct group {
     struct partition *partitions[STORE_PARTITIONS]; /* whose own records are to be written */
     size_t n_puts, n_dels, n_users, n_keys, n_blocks, n_withdrawals;
     size_t n_partitions, n_presents, cap_presents, n_alerts, cap_alerts;
+    size_t n_event_dels; /* of the dels; they change no page that the partition's record does not */
     size_t cap_puts, cap_dels, cap_users, cap_keys, cap_blocks, cap_withdrawals;
     uint64_t bytes;                       /* that the puts and keys of users will take, about */
     uint64_t event_bytes;                 /* the same of the event log */

@@ -221,7 +221,7 @@ static struct consumer *find_forgotten(struct consumers *consumers, int64_t now_
 
 static void sweep_partition(struct local_state *state, struct partition *partition, int64_t now_ms)
 {
-    if (!partition_is_begun(partition) || local_changes_left(state) < EXPIRE_A_SECOND ||
+    if (!partition_is_begun(partition) || local_changes_left(state) == 0 ||
         group_reserve(&state->group, 0, partition->n) != ERR_OK)
         return;
     expire_oldest(state, partition, now_ms, EXPIRE_A_SECOND);

@@ -48,7 +48,8 @@ struct local_state {
 /* How many records more the group may change: as many as it likes, unless the backing is full. */
 static inline size_t local_changes_left(const struct local_state *state)
 {
-    size_t changed = state->group.n_dels + state->group.n_users;
+    const struct group *group = &state->group;
+    size_t changed = group->n_dels - group->n_event_dels + group->n_users + group->n_partitions;
     size_t max = state->is_full ? state->backing->full_changes : SIZE_MAX;
     return changed < max ? max - changed : 0;
 }
