@@ -3,7 +3,8 @@
 #include "gateway/base/metrics.h"
 #include "gateway/stores/local/local_core.h"
 #include "tests/store/block_calls.h"
-#include "tests/store/event_calls.h"
+#include "tests/store/file_twin.h"
+#include "tests/store/presence_calls.h"
 #include "tests/store/small_disk.h"
 
 #include <fcntl.h>
@@ -114,6 +115,56 @@ Test(store_file_disk, on_a_full_disk_events_expire)
         }
         cr_assert_eq(consumers_list(store, partition).head, EVENTS);
     }
+    leave_small_disk();
+}
+
+enum { OF_THE_FIRST = 24000, CHANGES = 500, NODES_AT_MOST = 16 };
+
+static enum err come_to_node(int node, size_t n_users)
+{
+    static char names[CHANGES][32];
+    static struct store_presence_change changes[CHANGES];
+    static int n_named;
+    char name[16];
+    struct presence_call call;
+    for (size_t i = 0; i < n_users; i++) {
+        snprintf(names[i], sizeof names[i], "user-%d", n_named++);
+        changes[i] = (struct store_presence_change){.user_id = span_of(names[i]), .is_here = true};
+    }
+    snprintf(name, sizeof name, "node-%d", node);
+    presence_begin(store, &call,
+                   (struct store_presence){.node = span_of(name),
+                                           .offline_after_ms = GRACE_MS,
+                                           .n_changes = n_users,
+                                           .changes = changes});
+    store_local_turn(store);
+    call_wait(&call.call);
+    return call.presence.error;
+}
+
+/* Its users would be taken from it by as many records, for which there is no room; the clock stands
+ * still, so the store has not found out that the disk is full. */
+Test(store_file_disk, on_a_full_disk_the_oldest_node_is_not_ended)
+{
+    if (!open_on_small_disk())
+        return;
+    store_close(store);
+    file_twin_ms = 1700000000000;
+    store = file_twin_open(directory, (struct store_config){.inbox_max = 10,
+                                                            .inbox_max_bytes = 1000,
+                                                            .events_max = 100,
+                                                            .events_max_bytes = 1 << 20,
+                                                            .event_ttl_s = 600});
+    for (int i = 0; i < OF_THE_FIRST / CHANGES; i++)
+        cr_assert_eq(come_to_node(0, CHANGES), ERR_OK);
+    for (int node = 1; node < NODES_AT_MOST; node++)
+        cr_assert_eq(come_to_node(node, 1), ERR_OK);
+    fill_disk();
+    cr_assert_eq(come_to_node(NODES_AT_MOST, 0), ERR_STORE_UNAVAILABLE);
+    free_disk();
+    file_twin_ms += STORE_RETRY_MS;
+    store_local_turn(store);
+    cr_assert_eq(come_to_node(NODES_AT_MOST, 0), ERR_OK);
     leave_small_disk();
 }
 

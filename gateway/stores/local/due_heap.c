@@ -61,6 +61,16 @@ void due_heap_remove(struct due_heap *heap, struct due *due)
         settle_due(heap, at, last);
 }
 
+void due_heap_sort(struct due_heap *heap)
+{
+    size_t n = heap->n;
+    heap->n = 0;
+    for (size_t i = 0; i < n; i++) {
+        heap->list[i]->place = 0;
+        due_heap_add(heap, heap->list[i]);
+    }
+}
+
 void due_heap_clear(struct due_heap *heap)
 {
     free(heap->list);

@@ -27,6 +27,7 @@ struct due_heap {
 MUST_CHECK enum err due_heap_reserve(struct due_heap *heap, size_t n);
 void due_heap_add(struct due_heap *heap, struct due *due);
 void due_heap_remove(struct due_heap *heap, struct due *due);
+void due_heap_sort(struct due_heap *heap); /* after the caller has changed several times */
 void due_heap_clear(struct due_heap *heap);
 
 /* The earliest; NULL: there is none. */

@@ -21,7 +21,8 @@ enum err local_prepare_alert(struct local_state *state, struct span user_id,
         return ERR_FULL;
     if (partition->alerts == NULL && pending_alerts_new(&partition->alerts) != ERR_OK)
         return ERR_STORE_UNAVAILABLE;
-    if (pending_alerts_reserve(partition->alerts) != ERR_OK ||
+    if (local_take_event_room(state, GROUP_PUT_OVERHEAD_BYTES) != ERR_OK ||
+        pending_alerts_reserve(partition->alerts) != ERR_OK ||
         group_reserve_alerts(&state->group, 1) != ERR_OK)
         return ERR_STORE_UNAVAILABLE;
     *ret_alert = alert_new(user_id);

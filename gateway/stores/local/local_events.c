@@ -99,7 +99,7 @@ struct notification *local_make_event(const struct local_state *state,
 
 /* The ceiling of the whole store is for users. Where the disk has no room for a little either,
  * nothing more is tried until it has some. */
-static enum err take_room(struct local_state *state, uint64_t bytes)
+enum err local_take_event_room(struct local_state *state, uint64_t bytes)
 {
     struct backing *backing = state->backing;
     const struct group *group = &state->group;
@@ -108,15 +108,18 @@ static enum err take_room(struct local_state *state, uint64_t bytes)
     if (error == ERR_OK)
         return ERR_OK;
     state->is_full = backing->ops->probe(backing, state->why_full) == ERR_FULL;
-    metrics_count(METRIC_STORE_REFUSED_DISK);
     return ERR_STORE_UNAVAILABLE;
 }
 
 enum err local_reserve_events(struct local_state *state, struct partition *partition, size_t n,
                               uint64_t bytes)
 {
-    if (take_room(state, bytes + n * GROUP_PUT_OVERHEAD_BYTES) != ERR_OK ||
-        group_reserve(&state->group, n, partition->n + n) != ERR_OK ||
+    enum err error = local_take_event_room(state, bytes + n * GROUP_PUT_OVERHEAD_BYTES);
+    if (error != ERR_OK) {
+        metrics_count(METRIC_STORE_REFUSED_DISK);
+        return error;
+    }
+    if (group_reserve(&state->group, n, partition->n + n) != ERR_OK ||
         partition_reserve(partition, n) != ERR_OK)
         return ERR_STORE_UNAVAILABLE;
     return ERR_OK;

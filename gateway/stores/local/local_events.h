@@ -25,6 +25,9 @@ struct notification *local_make_event(const struct local_state *state,
                                       const struct partition *partition, struct span data,
                                       int64_t now_ms);
 
+/* Room on the disk for records of the event log. ERR_STORE_UNAVAILABLE. */
+MUST_CHECK enum err local_take_event_room(struct local_state *state, uint64_t bytes);
+
 /* Room for n events with so many bytes of data, on the disk and in memory, so that local_put_event
  * cannot fail. ERR_STORE_UNAVAILABLE: nothing was done. */
 MUST_CHECK enum err local_reserve_events(struct local_state *state, struct partition *partition,

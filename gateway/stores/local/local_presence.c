@@ -26,6 +26,13 @@ static void write_present(struct local_state *state, struct presences *presences
     group_write_present(&state->group, presences, present);
 }
 
+/* Room for so many records, on the disk and in memory. */
+static enum err reserve_presents(struct local_state *state, size_t n)
+{
+    enum err error = local_take_event_room(state, (uint64_t)n * GROUP_PUT_OVERHEAD_BYTES);
+    return error == ERR_OK ? group_reserve_presents(&state->group, n) : error;
+}
+
 /* ---- nodes that are gone ---- */
 
 enum { LOOK_AT_ONCE = 4096 };
@@ -55,7 +62,7 @@ static void take_users(struct local_state *state, struct presences *presences, u
                        uint32_t offline_after_ms)
 {
     size_t n_taken = 0;
-    if (group_reserve_presents(&state->group, STORE_SERVE_USERS) != ERR_OK)
+    if (reserve_presents(state, STORE_SERVE_USERS) != ERR_OK)
         return;
     for (size_t n_looked = 0; n_looked < LOOK_AT_ONCE && n_taken < STORE_SERVE_USERS; n_looked++) {
         struct present *present =
@@ -146,7 +153,7 @@ static bool end_due_users(struct local_state *state, struct partition *partition
         struct present *present = present_of_due(due);
         if (n == STORE_SERVE_USERS)
             return true;
-        if (group_reserve_presents(&state->group, 1) != ERR_OK ||
+        if (reserve_presents(state, 1) != ERR_OK ||
             (keeps_offline && append_offline(state, partition, present, now_ms) != ERR_OK))
             return false;
         presences_remove(presences, present);
@@ -163,6 +170,9 @@ void local_judge_presence(struct local_state *state, struct store_serve *serve, 
     struct presences *presences = begin_presences(partition, now_ms);
     if (presences == NULL || !serve->may_judge || !local_can_add(state))
         return;
+    if (now_ms < presences->judged_ms)
+        presences_hold_to(presences, now_ms);
+    presences->judged_ms = now_ms;
     bool has_more = take_lost_users(state, presences, serve);
     has_more |= end_due_users(state, partition, serve->keeps_offline, now_ms);
     serve->has_more = has_more;
@@ -248,12 +258,15 @@ static void user_comes(struct local_state *state, struct partition *partition, u
         write_present(state, presences, present);
 }
 
+/* The clock may have gone back since the user was seen. */
 static void user_leaves(struct local_state *state, struct presences *presences, unsigned node,
-                        const struct store_presence_change *change, uint32_t offline_after_ms)
+                        const struct store_presence_change *change, uint32_t offline_after_ms,
+                        int64_t now_ms)
 {
     struct present *present = presences_find(presences, change->user_id);
-    if (present != NULL && present_leave(presences, present, node, change->last_seen_ms,
-                                         change->last_seen_ms + offline_after_ms, change->cause))
+    int64_t seen_ms = change->last_seen_ms < now_ms ? change->last_seen_ms : now_ms;
+    if (present != NULL &&
+        present_leave(presences, present, node, seen_ms, seen_ms + offline_after_ms, change->cause))
         write_present(state, presences, present);
 }
 
@@ -268,7 +281,7 @@ static enum err end_oldest_node(struct local_state *state, struct presences *pre
              presences->nodes[i].heard_ms < presences->nodes[oldest].heard_ms))
             oldest = i;
     if (oldest == PRESENCE_NODES_MAX || !local_can_add(state) ||
-        group_reserve_presents(&state->group, presences->n) != ERR_OK)
+        reserve_presents(state, presences->nodes[oldest].n_users) != ERR_OK)
         return ERR_STORE_UNAVAILABLE;
     for (struct present *present = presences_after(presences, SPAN_NONE); present != NULL;
          present = presences_after(presences, present_user(present)))
@@ -294,14 +307,15 @@ static enum err find_node(struct local_state *state, struct presences *presences
 
 static void apply_changes(struct local_state *state, struct partition *partition,
                           const struct store_presence *presence, unsigned node,
-                          struct arrival *arrivals)
+                          struct arrival *arrivals, int64_t now_ms)
 {
     for (size_t i = 0; i < presence->n_changes; i++) {
         const struct store_presence_change *change = &presence->changes[i];
         if (change->is_here)
             user_comes(state, partition, node, change, &arrivals[i]);
         else
-            user_leaves(state, partition->presences, node, change, presence->offline_after_ms);
+            user_leaves(state, partition->presences, node, change, presence->offline_after_ms,
+                        now_ms);
     }
 }
 
@@ -317,7 +331,7 @@ static enum err change_presence(struct local_state *state, struct partition *par
         (!local_can_add(state) ||
          prepare_changes(state, partition, presence, now_ms, &arrivals) != ERR_OK))
         return ERR_STORE_UNAVAILABLE;
-    apply_changes(state, partition, presence, at, arrivals);
+    apply_changes(state, partition, presence, at, arrivals, now_ms);
     if (arrivals != NULL)
         free_arrivals(arrivals, presence->n_changes);
     struct presence_node *node = &presences->nodes[at];

@@ -218,6 +218,31 @@ bool present_leave(struct presences *presences, struct present *present, unsigne
     return true;
 }
 
+/* ---- a clock that goes back ---- */
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+void presences_hold_to(struct presences *presences, int64_t now_ms)
+{
+    struct due_heap *heap = &presences->due;
+    presences->began_ms = earlier(presences->began_ms, now_ms);
+    for (unsigned i = 0; i < PRESENCE_NODES_MAX; i++) {
+        struct presence_node *node = &presences->nodes[i];
+        node->left_ms = earlier(node->left_ms, now_ms);
+        node->heard_ms = earlier(node->heard_ms, now_ms);
+    }
+    for (size_t i = 0; i < heap->n; i++) {
+        struct present *present = present_of_due(heap->list[i]);
+        int64_t last_seen_ms = earlier(present->last_seen_ms, now_ms);
+        present->due.at_ms -= present->last_seen_ms - last_seen_ms;
+        present->last_seen_ms = last_seen_ms;
+    }
+    due_heap_sort(heap);
+}
+
 /* ---- as bytes ---- */
 
 size_t present_write_nodes(const struct presences *presences, const struct present *present,

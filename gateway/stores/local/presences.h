@@ -42,6 +42,7 @@ struct presences {
     struct due_heap due; /* those without nodes */
     struct presence_node nodes[PRESENCE_NODES_MAX];
     int64_t began_ms;               /* the first request of this process; 0: none yet */
+    int64_t judged_ms;              /* when the last judgement was */
     char walked[USER_ID_MAX_BYTES]; /* up to which user those of lost nodes were looked for */
     uint8_t walked_len;
 };
@@ -84,6 +85,10 @@ bool present_leave(struct presences *presences, struct present *present, unsigne
 
 /* No node has the user, and none is due: what comes next says more. */
 void present_leave_all(struct presences *presences, struct present *present);
+
+/* The clock went back to this time: what is later is of this time from here on, and a user whose
+ * grace time runs is due by as much earlier. */
+void presences_hold_to(struct presences *presences, int64_t now_ms);
 
 /* The names of a user's nodes as records have them: one byte for the length, then the name. */
 enum { PRESENT_NODES_MAX_BYTES = PRESENCE_NODES_MAX * (1 + STORE_NODE_NAME_MAX_BYTES) };
