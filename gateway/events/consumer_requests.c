@@ -3,6 +3,7 @@
  * itself, and the file of another by the life that its node shows each few seconds
  * (webhook_consumers.c). */
 #include "gateway/events/event_consumers.h"
+#include "gateway/events/event_resets.h"
 #include "gateway/events/webhooks.h"
 
 #include <stdlib.h>
@@ -165,6 +166,7 @@ static void forget_webhook(struct forgetting *forgetting)
 static void on_pull_forgotten(struct consumers_call *call)
 {
     struct forgetting *forgetting = CONTAINER_OF(call, struct forgetting, call);
+    event_resets_forget(forgetting->events->resets, forgetting->asked->consumer);
     if (call->error != ERR_OK || call->changed != 0)
         end_forgetting(forgetting, call->error);
     else

@@ -124,8 +124,10 @@ static void on_all_acked(struct acks_call *call)
         answer_ack(acking, call->error != ERR_OK ? call->error : ERR_NOT_FOUND);
         return;
     }
-    event_resets_add(acking->events->resets, (struct span){cursor->consumer, cursor->consumer_len},
-                     call->stale | call->unknown);
+    unsigned gone = call->stale | call->unknown;
+    event_resets_acked(acking->events->resets,
+                       (struct span){cursor->consumer, cursor->consumer_len}, gone,
+                       acking->partitions & ~gone);
     list_lags(acking);
 }
 

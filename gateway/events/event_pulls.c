@@ -20,6 +20,8 @@
 
 #include <stdlib.h>
 
+enum { DISPLACED_MS = 1000 };
+
 /* The readers of one worker. */
 struct pull_home {
     struct event_pulls *pulls;
@@ -55,10 +57,11 @@ struct pull {
     uint64_t number;
     int64_t deadline_ms; /* monotonic */
     bool is_waiting;
-    bool must_end;   /* it does not wait */
-    bool may_make;   /* the consumer, where it is missing */
-    unsigned news;   /* partitions, since they were loaded last */
-    unsigned behind; /* partitions in which the cursor acknowledges something */
+    bool is_displaced; /* it waits for its end: another call of its consumer waits for events */
+    bool must_end;     /* it does not wait */
+    bool may_make;     /* the consumer, where it is missing */
+    unsigned news;     /* partitions, since they were loaded last */
+    unsigned behind;   /* partitions in which the cursor acknowledges something */
     struct event_position positions[STORE_PARTITIONS];
     struct pull_work *work; /* NULL: it waits */
 };
@@ -156,7 +159,7 @@ static bool make_work(struct pull *pull)
     reader->types = pull->asked->types;
     reader->limit = pull->asked->limit;
     reader->out = &pull->asked->events;
-    reader->resets = event_resets_of(reader->events->resets, consumer);
+    event_resets_get(reader->events->resets, consumer, &reader->known);
     memcpy(reader->positions, pull->positions, sizeof reader->positions);
     work->acks.key = reader->key;
     pull->work = work;
@@ -186,14 +189,20 @@ static void begin_waiting(struct pull *pull)
     worker_set_timer(worker_of(pull), &pull->timer, pull->deadline_ms);
 }
 
-static void end_others(const struct pull *pull)
+/* Of a consumer one call waits for events. The one before is answered later: two clients of one
+ * name would displace each other without end, as fast as they can. */
+static void displace_others(const struct pull *pull)
 {
+    int64_t end_ms = clock_monotonic_ms() + DISPLACED_MS;
     LIST_FOR_EACH_SAFE(link, &pull->home->list)
     {
         struct pull *other = CONTAINER_OF(link, struct pull, link);
-        if (other != pull && other->is_waiting &&
-            span_equal(other->asked->consumer, pull->asked->consumer))
-            answer_pull(other, ERR_OK);
+        if (other == pull || !other->is_waiting || other->is_displaced ||
+            !span_equal(other->asked->consumer, pull->asked->consumer))
+            continue;
+        other->is_displaced = true;
+        if (end_ms < other->deadline_ms)
+            worker_set_timer(worker_of(other), &other->timer, end_ms);
     }
 }
 
@@ -207,7 +216,7 @@ static void end_reading(struct pull *pull)
     } else if (pull->news != 0) {
         load_news(pull);
     } else {
-        end_others(pull);
+        displace_others(pull);
         if (waits_have_room(waits_of(pull))) {
             begin_waiting(pull);
             return;
@@ -244,7 +253,7 @@ static void on_acked_letter(struct letter *letter)
         answer_pull(pull, acks->error);
         return;
     }
-    event_resets_add(pulls_of(pull)->events->resets, pull->asked->consumer, acks->stale);
+    event_resets_acked(pulls_of(pull)->events->resets, pull->asked->consumer, acks->stale, 0);
     merge_pages(pull);
 }
 
@@ -259,7 +268,7 @@ static void acknowledge_cursor(struct pull *pull)
 {
     struct pull_work *work = pull->work;
     unsigned behind = pull->behind;
-    event_resets_set(pulls_of(pull)->events->resets, pull->asked->consumer, work->reader.resets);
+    event_resets_set(pulls_of(pull)->events->resets, pull->asked->consumer, &work->reader.known);
     pull->behind = 0;
     if (behind == 0) {
         merge_pages(pull);
@@ -340,7 +349,7 @@ static void on_news_letter(struct letter *letter)
     {
         struct pull *pull = CONTAINER_OF(link, struct pull, link);
         pull->news |= news;
-        if (pull->is_waiting && pull->news != 0)
+        if (pull->is_waiting && !pull->is_displaced && pull->news != 0)
             read_news(pull);
     }
 }
@@ -378,7 +387,7 @@ static void on_begin_letter(struct letter *letter)
     struct event_pulls *pulls = pulls_of(pull);
     list_append(&pull->home->list, &pull->link);
     timer_init(&pull->timer, on_wait_due);
-    end_others(pull);
+    displace_others(pull);
     if (end_if_stopped(pull))
         return;
     if (pull->asked->wait_ms > 0 && !atomic_exchange(&pulls->is_listening, true))

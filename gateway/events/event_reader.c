@@ -21,8 +21,9 @@ static void reset_part(struct event_reader *reader, unsigned partition)
 {
     const struct event_page *page = &reader->parts[partition].page;
     reader->parts[partition].shows_reset = true;
-    reader->resets |= 1u << partition;
     reader->positions[partition] = (struct event_position){page->epoch, page->start};
+    reader->known.resets |= 1u << partition;
+    reader->known.positions[partition] = reader->positions[partition];
 }
 
 /* The cursor's position in a partition, against what the partition says. */
@@ -33,16 +34,20 @@ static void compare_position(struct event_reader *reader, unsigned partition)
     bool has_cursor = !epoch_is_none(position->epoch);
     bool is_present =
         has_cursor && epoch_equal(position->epoch, page->epoch) && position->seq <= page->head;
-    if (has_cursor ? !is_present : (reader->resets & 1u << partition) != 0) {
+    bool is_reset = has_cursor ? !is_present
+                               : event_known_shows_reset(&reader->known, partition, page->epoch,
+                                                         page->position);
+    if (is_reset) {
         reset_part(reader, partition);
         return;
     }
+    reader->known.resets &= ~(1u << partition);
     if (is_present) {
-        reader->resets &= ~(1u << partition);
         reader->behind |= page->position < position->seq ? 1u << partition : 0;
     }
     uint64_t seq = is_present && position->seq > page->position ? position->seq : page->position;
     *position = (struct event_position){page->epoch, seq};
+    reader->known.positions[partition] = *position;
 }
 
 static void take_page(struct event_reader *reader, unsigned partition, bool is_first)

@@ -10,6 +10,7 @@
 
 #include "gateway/events/event_consumers.h"
 #include "gateway/events/event_page.h"
+#include "gateway/events/event_resets.h"
 
 struct worker;
 
@@ -33,7 +34,7 @@ struct event_reader {
     /* In: from where it is read; without an epoch from the consumer's position. Then: up to where
      * events were written, or passed over because of their types. */
     struct event_position positions[STORE_PARTITIONS];
-    unsigned resets; /* in and out: partitions of which a reset has to be told */
+    struct event_known known; /* in and out: what has to be told of a reset */
     /* out, of a load */
     enum err error;
     unsigned missing; /* partitions that have no such consumer */

@@ -1,20 +1,18 @@
 #include "gateway/events/event_resets.h"
 
-#include "proto/note/event_cursor.h"
-
 #include <pthread.h>
 #include <stdlib.h>
 
 struct noted {
     char consumer[EVENT_CONSUMER_MAX_BYTES];
-    size_t consumer_len;
-    unsigned partitions; /* 0: the row is free */
+    size_t consumer_len; /* 0: the row is free */
+    struct event_known known;
 };
 
 struct event_resets {
     pthread_mutex_t lock;
     struct noted rows[EVENT_RESETS_MAX];
-    unsigned next; /* the row that is taken when none is free */
+    unsigned next; /* the row at which one that may be taken is looked for */
 };
 
 struct event_resets *event_resets_new(void)
@@ -39,8 +37,7 @@ static struct noted *find_noted(struct event_resets *resets, struct span consume
 {
     for (unsigned i = 0; i < EVENT_RESETS_MAX; i++) {
         struct noted *row = &resets->rows[i];
-        if (row->partitions != 0 &&
-            span_equal((struct span){row->consumer, row->consumer_len}, consumer))
+        if (span_equal((struct span){row->consumer, row->consumer_len}, consumer))
             return row;
     }
     return NULL;
@@ -48,46 +45,70 @@ static struct noted *find_noted(struct event_resets *resets, struct span consume
 
 static struct noted *make_noted(struct event_resets *resets, struct span consumer)
 {
-    struct noted *row = NULL;
-    for (unsigned i = 0; i < EVENT_RESETS_MAX && row == NULL; i++) {
-        if (resets->rows[i].partitions == 0)
-            row = &resets->rows[i];
+    unsigned taken = resets->next;
+    for (unsigned i = 0; i < EVENT_RESETS_MAX; i++) {
+        taken = (resets->next + i) % EVENT_RESETS_MAX;
+        if (resets->rows[taken].known.resets == 0)
+            break;
     }
-    if (row == NULL)
-        row = &resets->rows[resets->next++ % EVENT_RESETS_MAX];
-    row->partitions = 0;
-    row->consumer_len = consumer.len;
+    struct noted *row = &resets->rows[taken];
+    resets->next = (taken + 1) % EVENT_RESETS_MAX;
+    *row = (struct noted){.consumer_len = consumer.len};
     memcpy(row->consumer, consumer.bytes, consumer.len);
     return row;
 }
 
-static void note_partitions(struct event_resets *resets, struct span consumer, unsigned partitions,
-                            bool is_more)
-{
-    pthread_mutex_lock(&resets->lock);
-    struct noted *row = find_noted(resets, consumer);
-    if (row == NULL && partitions != 0)
-        row = make_noted(resets, consumer);
-    if (row != NULL)
-        row->partitions = is_more ? row->partitions | partitions : partitions;
-    pthread_mutex_unlock(&resets->lock);
-}
-
-unsigned event_resets_of(struct event_resets *resets, struct span consumer)
+void event_resets_get(struct event_resets *resets, struct span consumer,
+                      struct event_known *ret_known)
 {
     pthread_mutex_lock(&resets->lock);
     const struct noted *row = find_noted(resets, consumer);
-    unsigned partitions = row == NULL ? 0 : row->partitions;
+    *ret_known = row == NULL ? (struct event_known){0} : row->known;
     pthread_mutex_unlock(&resets->lock);
-    return partitions;
 }
 
-void event_resets_set(struct event_resets *resets, struct span consumer, unsigned partitions)
+void event_resets_set(struct event_resets *resets, struct span consumer,
+                      const struct event_known *known)
 {
-    note_partitions(resets, consumer, partitions, false);
+    pthread_mutex_lock(&resets->lock);
+    struct noted *row = find_noted(resets, consumer);
+    if (row == NULL)
+        row = make_noted(resets, consumer);
+    row->known = *known;
+    pthread_mutex_unlock(&resets->lock);
 }
 
-void event_resets_add(struct event_resets *resets, struct span consumer, unsigned partitions)
+void event_resets_acked(struct event_resets *resets, struct span consumer, unsigned gone,
+                        unsigned present)
 {
-    note_partitions(resets, consumer, partitions, true);
+    pthread_mutex_lock(&resets->lock);
+    struct noted *row = find_noted(resets, consumer);
+    if (row == NULL && gone != 0)
+        row = make_noted(resets, consumer);
+    for (unsigned i = 0; row != NULL && i < EVENT_CURSOR_PARTITIONS; i++) {
+        if ((gone & 1u << i) != 0)
+            row->known.positions[i].epoch = (struct epoch){0};
+    }
+    if (row != NULL)
+        row->known.resets = (row->known.resets & ~present) | gone;
+    pthread_mutex_unlock(&resets->lock);
+}
+
+void event_resets_forget(struct event_resets *resets, struct span consumer)
+{
+    pthread_mutex_lock(&resets->lock);
+    struct noted *row = find_noted(resets, consumer);
+    if (row != NULL)
+        *row = (struct noted){0};
+    pthread_mutex_unlock(&resets->lock);
+}
+
+bool event_known_shows_reset(const struct event_known *known, unsigned partition,
+                             struct epoch epoch, uint64_t position)
+{
+    const struct event_position *found = &known->positions[partition];
+    bool is_present = !epoch_is_none(found->epoch) && epoch_equal(found->epoch, epoch);
+    if ((known->resets & 1u << partition) != 0)
+        return !is_present || position <= found->seq;
+    return !is_present && !epoch_is_none(found->epoch);
 }

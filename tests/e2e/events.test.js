@@ -157,6 +157,34 @@ module.exports = (test) => {
         await stopped;
     });
 
+    test('a loss is told to a call without a cursor at each node that has read before it', async (t) => {
+        const redis = await t.redis();
+        await redis.start();
+        const nodes = [await t.herald({ store: redis.url, args: ARGS }), await t.herald({ store: redis.url, args: ARGS })];
+        const read = async (node) => (await node.request('GET', '/events?consumer=orders')).json;
+        await nodes[0].subscribe('ada');
+        let before;
+        for (const node of nodes) {
+            await waitUntil('ada is seen', async () => {
+                before = await read(node);
+                return before.events.length === 1;
+            });
+        }
+        await redis.command('FLUSHALL');
+        const answer = await nodes[1].post('/events/ack', { consumer: 'orders', cursor: before.cursor });
+        assert.ok([200, 404].includes(answer.status), answer.text);
+        await nodes[0].subscribe('bob');
+        for (const node of nodes) {
+            let events;
+            await waitUntil('bob is seen', async () => {
+                ({ events } = await read(node));
+                return usersIn(events).includes('bob');
+            });
+            const gap = events.find(({ type, partition }) => type === 'gap' && partition === partitionOf('ada'));
+            assert.equal(gap?.cause, 'reset', JSON.stringify(events));
+        }
+    });
+
     everyStore(test, 'fifteen consumers are the most, and one that is deleted makes room', async (t, store) => {
         const herald = await t.herald({ store, args: ARGS });
         const names = range(15).map((n) => `consumer-${n}`);

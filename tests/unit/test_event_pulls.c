@@ -3,6 +3,7 @@
 #include "gateway/events/event_log.h"
 #include "gateway/events/event_pulls.h"
 #include "gateway/events/event_requests.h"
+#include "gateway/events/event_resets.h"
 #include "gateway/events/events.h"
 #include "tests/support/node_fixture.h"
 #include "tests/support/store_double.h"
@@ -253,6 +254,43 @@ Test(event_pulls, tells_a_reset_until_it_is_acknowledged)
     cr_expect_str_eq(read_events(&call, "orders"), "");
 }
 
+static void on_ack(struct gateway_event_ack *op)
+{
+    cr_expect_eq(op->error, ERR_OK);
+}
+
+static void acknowledge(struct call *call)
+{
+    struct gateway_event_ack ack = {.on_done = on_ack};
+    cr_assert_eq(event_cursor_read(span_of(call->cursor), &ack.cursor), ERR_OK);
+    gateway_event_ack(&fixture.node, &ack);
+    turn();
+}
+
+/* The cursor of an epoch that is gone was acknowledged at another node: this one finds the loss by
+ * what it has read before. */
+Test(event_pulls, tells_a_reset_to_a_call_without_a_cursor_that_has_read_before_it)
+{
+    struct event_resets *resets = fixture.node.events->resets;
+    struct call call = {0};
+    struct event_known known;
+    write_event("user.online", "a", 1);
+    cr_expect_eq(count_in(read_events(&call, "orders"), "\"cause\":\"reset\""), 0);
+    unsigned partition = store_partition_of(span_of("a"));
+    event_resets_get(resets, SPAN_LITERAL("orders"), &known);
+    cr_assert_eq(known.resets, 0);
+    memcpy(known.positions[partition].epoch.text, "zzzzzzzz", EPOCH_LEN); /* it was that */
+    event_resets_set(resets, SPAN_LITERAL("orders"), &known);
+    cr_expect_eq(count_in(read_events(&call, "orders"), "\"cause\":\"reset\""), 1);
+    cr_expect_eq(count_in(read_events(&call, "orders"), "\"cause\":\"reset\""), 1);
+    event_resets_get(resets, SPAN_LITERAL("orders"), &known);
+    acknowledge(&call);
+    cr_expect_str_eq(read_events(&call, "orders"), "");
+    event_resets_set(resets, SPAN_LITERAL("orders"),
+                     &known); /* another node has taken the cursor */
+    cr_expect_str_eq(read_events(&call, "orders"), "");
+}
+
 /* ---- waiting ---- */
 
 Test(event_pulls, waits_until_an_event_comes)
@@ -309,7 +347,14 @@ Test(event_pulls, hears_of_an_event_that_comes_while_it_reads)
     gateway_events_clear(&call.op);
 }
 
-Test(event_pulls, answers_the_earlier_of_two_that_wait_for_one_consumer)
+static void begin_behind(struct call *call, const char *consumer, uint32_t wait_ms)
+{
+    call->op.has_ack = true;
+    cr_assert_eq(event_cursor_read(span_of(call->cursor), &call->op.ack), ERR_OK);
+    begin(call, consumer, wait_ms);
+}
+
+Test(event_pulls, answers_the_earlier_of_two_that_wait_for_one_consumer_a_second_later)
 {
     struct call first = {0};
     struct call second = {0};
@@ -317,9 +362,20 @@ Test(event_pulls, answers_the_earlier_of_two_that_wait_for_one_consumer)
     begin(&first, "orders", 20000);
     begin(&other, "others", 20000);
     begin(&second, "orders", 20000);
+    node_fixture_wait_ms(900);
+    cr_expect_eq(first.n_answers, 0, "its client would ask again at once");
+    write_event("user.online", "ada", 1);
+    cr_expect_eq(second.n_answers, 1, "what comes is for the later one");
+    cr_expect_gt(second.op.events.len, 0);
+    gateway_events_clear(&second.op);
+    begin_behind(&second, "orders", 20000);
+    node_fixture_wait_ms(200);
     cr_expect_eq(first.n_answers, 1);
+    cr_expect_eq(first.op.events.len, 0);
     cr_expect_eq(second.n_answers, 0);
-    cr_expect_eq(other.n_answers, 0);
+    cr_expect_eq(other.n_answers, 1);
+    gateway_events_clear(&other.op);
+    begin_behind(&other, "others", 20000);
     event_pulls_end_waits(fixture.node.events->pulls, fixture.worker);
     cr_expect_eq(second.n_answers, 1);
     cr_expect_eq(other.n_answers, 1);
