@@ -1,5 +1,7 @@
 #include "admin/keys.h"
 
+#include "proto/bytes/plain_name.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -46,20 +48,6 @@ static struct span take_line(struct span *rest)
     return line;
 }
 
-static bool is_key_name(struct span name)
-{
-    if (name.len == 0 || name.len > KEY_NAME_MAX_BYTES)
-        return false;
-    for (size_t i = 0; i < name.len; i++) {
-        char c = name.bytes[i];
-        bool is_fine = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
-                       c == '.' || c == '_' || c == '-';
-        if (!is_fine)
-            return false;
-    }
-    return true;
-}
-
 /* Only characters that a proxy passes on unchanged in an Authorization header. */
 static bool is_key_text(struct span key)
 {
@@ -95,7 +83,7 @@ static enum err read_key(struct span line, const struct keys *keys, const struct
     struct span name = take_word(&line);
     struct span role = take_word(&line);
     struct span secret = take_word(&line);
-    if (!is_key_name(name))
+    if (!plain_name_is_valid(name, KEY_NAME_MAX_BYTES))
         return refuse_key_line(at,
                                "a name of 1 to 64 of A-Za-z0-9._- must come first: NAME ROLE KEY");
     if (!read_role(role, &key.role))

@@ -1,30 +1,23 @@
 #include "gateway/base/node_name.h"
 
+#include "proto/bytes/plain_name.h"
+
 #include <stddef.h>
 #include <string.h>
 #include <unistd.h>
 
 enum { HOST_NAME_ROOM = 256 };
 
-static bool is_name_byte(char byte)
-{
-    return (byte >= 'A' && byte <= 'Z') || (byte >= 'a' && byte <= 'z') ||
-           (byte >= '0' && byte <= '9') || byte == '.' || byte == '_' || byte == '-';
-}
-
 bool node_name_is_valid(const char *name)
 {
-    size_t len = 0;
-    while (len <= NODE_NAME_MAX_BYTES && is_name_byte(name[len]))
-        len++;
-    return len > 0 && len <= NODE_NAME_MAX_BYTES && name[len] == '\0';
+    return plain_name_is_valid(span_of(name), NODE_NAME_MAX_BYTES);
 }
 
 void node_name_from(const char *text, char out[NODE_NAME_MAX_BYTES + 1])
 {
     size_t len = 0;
     for (; len < NODE_NAME_MAX_BYTES && text[len] != '\0'; len++)
-        out[len] = is_name_byte(text[len]) ? text[len] : '-';
+        out[len] = plain_name_may_have(text[len]) ? text[len] : '-';
     out[len] = '\0';
     if (len == 0)
         memcpy(out, "local", sizeof "local");

@@ -6,6 +6,7 @@
 #include "gateway/base/options_value.h"
 #include "gateway/base/whole_file.h"
 #include "proto/bytes/decimal.h"
+#include "proto/bytes/plain_name.h"
 #include "proto/bytes/text_distance.h"
 #include "proto/http/authority.h"
 #include "proto/note/event.h"
@@ -73,20 +74,6 @@ static bool is_showable(struct span word)
 }
 
 /* ---- name and url ---- */
-
-static bool is_endpoint_name(struct span name)
-{
-    if (name.len == 0 || name.len > WEBHOOK_NAME_MAX_BYTES)
-        return false;
-    for (size_t i = 0; i < name.len; i++) {
-        char c = name.bytes[i];
-        bool is_fine = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || decimal_is_digit(c) ||
-                       c == '.' || c == '_' || c == '-';
-        if (!is_fine)
-            return false;
-    }
-    return true;
-}
 
 static bool begins_with(struct span text, struct span prefix)
 {
@@ -250,7 +237,7 @@ static enum err read_line(struct span text, struct line_reader *at, const struct
                                   .batch = WEBHOOK_BATCH_DEFAULT,
                                   .timeout_ms = WEBHOOK_TIMEOUT_DEFAULT_MS};
     memset(at->has, 0, sizeof at->has);
-    if (!is_endpoint_name(name))
+    if (!plain_name_is_valid(name, WEBHOOK_NAME_MAX_BYTES))
         return refuse_field(at, "name", "1 to 64 of A-Za-z0-9._- must come first: NAME URL SECRET");
     if (webhook_file_find(file, name) != NULL)
         return refuse_field(at, "name", "stands there twice");

@@ -5,6 +5,7 @@
 
 #include "proto/bytes/base64url.h"
 #include "proto/bytes/digest.h"
+#include "proto/bytes/plain_name.h"
 
 enum {
     VERSION = 1,
@@ -18,16 +19,7 @@ _Static_assert(BASE64URL_CHARACTERS(BYTES_MAX) < EVENT_CURSOR_MAX_BYTES, "a curs
 
 bool event_consumer_is_valid(struct span name)
 {
-    if (name.len == 0 || name.len > EVENT_CONSUMER_MAX_BYTES)
-        return false;
-    for (size_t i = 0; i < name.len; i++) {
-        char c = name.bytes[i];
-        bool is_fine = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
-                       c == '.' || c == '_' || c == '-';
-        if (!is_fine)
-            return false;
-    }
-    return true;
+    return plain_name_is_valid(name, EVENT_CONSUMER_MAX_BYTES);
 }
 
 static enum err sum_of(const uint8_t *bytes, size_t len, uint8_t ret_sum[DIGEST_LEN])

@@ -3,20 +3,12 @@
  * value is as wrong as one that cannot be decoded. */
 #include "proto/note/subscribe_query.h"
 
+#include "proto/bytes/plain_name.h"
 #include "proto/bytes/utf8.h"
 
 bool device_is_valid(struct span device)
 {
-    if (device.len == 0 || device.len > DEVICE_MAX_BYTES)
-        return false;
-    for (size_t i = 0; i < device.len; i++) {
-        char c = device.bytes[i];
-        bool is_fine = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
-                       c == '.' || c == '_' || c == '-';
-        if (!is_fine)
-            return false;
-    }
-    return true;
+    return plain_name_is_valid(device, DEVICE_MAX_BYTES);
 }
 
 /* The parameters besides userId, with the error sentences of each. */

@@ -4,6 +4,7 @@
 #include "gateway/stores/redis/redis_url.h"
 
 #include "proto/bytes/decimal.h"
+#include "proto/bytes/plain_name.h"
 #include "proto/bytes/user_id.h"
 
 #include <stdlib.h>
@@ -212,12 +213,6 @@ static enum err read_hosts(const struct reading *reading, struct span hosts)
 
 /* ---- what follows the hosts ---- */
 
-static bool is_name_char(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || decimal_is_digit(c) || c == '.' ||
-           c == '_' || c == '-';
-}
-
 /* NAME[/DB]; Sentinel takes no other characters in a name. */
 static enum err read_master_name(const struct reading *reading, struct span rest)
 {
@@ -226,9 +221,8 @@ static enum err read_master_name(const struct reading *reading, struct span rest
     if (name.len == 0)
         return refuse(reading, "redis+sentinel:// needs the name of the primary: write "
                                "redis+sentinel://HOST:26379,HOST:26379/NAME");
-    for (size_t i = 0; i < name.len; i++)
-        if (!is_name_char(name.bytes[i]))
-            return refuse_form(reading, "the name of the primary has letters, digits, . _ -");
+    if (!plain_name_is_valid(name, name.len))
+        return refuse_form(reading, "the name of the primary has letters, digits, . _ -");
     if (!copy_part(name, reading->url->master_name, sizeof reading->url->master_name))
         return refuse_form(reading, "the name of the primary is too long");
     return has_db && rest.len > 0 ? read_db(reading, rest) : ERR_OK;
