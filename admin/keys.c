@@ -1,6 +1,7 @@
 #include "admin/keys.h"
 
 #include "proto/bytes/plain_name.h"
+#include "proto/bytes/words.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,36 +17,6 @@ static enum err refuse_key_line(const struct key_line *at, const char *what)
 {
     snprintf(at->why, at->why_cap, "line %u: %s", at->number, what);
     return ERR_INVALID_FIELD;
-}
-
-static bool is_blank(char c)
-{
-    return c == ' ' || c == '\t';
-}
-
-static struct span take_word(struct span *rest)
-{
-    size_t begin = 0;
-    while (begin < rest->len && is_blank(rest->bytes[begin]))
-        begin++;
-    size_t end = begin;
-    while (end < rest->len && !is_blank(rest->bytes[end]))
-        end++;
-    struct span word = {rest->bytes + begin, end - begin};
-    *rest = (struct span){rest->bytes + end, rest->len - end};
-    return word;
-}
-
-static struct span take_line(struct span *rest)
-{
-    const char *end = memchr(rest->bytes, '\n', rest->len);
-    size_t len = end == NULL ? rest->len : (size_t)(end - rest->bytes);
-    size_t taken = end == NULL ? len : len + 1;
-    struct span line = {rest->bytes, len};
-    *rest = (struct span){rest->bytes + taken, rest->len - taken};
-    if (line.len > 0 && line.bytes[line.len - 1] == '\r')
-        line.len--;
-    return line;
 }
 
 /* Only characters that a proxy passes on unchanged in an Authorization header. */
@@ -80,9 +51,9 @@ static enum err read_key(struct span line, const struct keys *keys, const struct
                          struct key *ret_key)
 {
     struct key key = {.role = ROLE_PUSH};
-    struct span name = take_word(&line);
-    struct span role = take_word(&line);
-    struct span secret = take_word(&line);
+    struct span name = words_take(&line);
+    struct span role = words_take(&line);
+    struct span secret = words_take(&line);
     if (!plain_name_is_valid(name, KEY_NAME_MAX_BYTES))
         return refuse_key_line(at,
                                "a name of 1 to 64 of A-Za-z0-9._- must come first: NAME ROLE KEY");
@@ -90,7 +61,7 @@ static enum err read_key(struct span line, const struct keys *keys, const struct
         return refuse_key_line(at, "the role must be push, read, events or admin: NAME ROLE KEY");
     if (!is_key_text(secret))
         return refuse_key_line(at, "the key must be 16 to 512 printable characters without blanks");
-    if (take_word(&line).len > 0)
+    if (words_take(&line).len > 0)
         return refuse_key_line(at, "nothing may follow the key");
     memcpy(key.name, name.bytes, name.len);
     enum err error = digest_of(&secret, 1, key.digest);
@@ -116,7 +87,7 @@ enum err keys_read(struct span file, struct keys **ret_keys, char *why, size_t w
     }
     enum err error = ERR_OK;
     while (file.len > 0 && error == ERR_OK) {
-        struct span line = span_trim(take_line(&file));
+        struct span line = words_take_line(&file);
         at.number++;
         if (line.len == 0 || line.bytes[0] == '#')
             continue;

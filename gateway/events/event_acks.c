@@ -6,7 +6,7 @@
 
 static void end_one(struct acks_call *call)
 {
-    if (atomic_fetch_sub(&call->left, 1) > 1)
+    if (!partitions_are_answered(&call->left))
         return;
     for (unsigned i = 0; i < STORE_PARTITIONS; i++) {
         if (call->acks[i].request.on_done == NULL)
@@ -35,10 +35,16 @@ static void on_acked(struct store_request *request)
     end_one(CONTAINER_OF(first, struct acks_call, acks));
 }
 
+static void ask_partition(void *of, unsigned partition)
+{
+    struct acks_call *call = of;
+    store_ack(call->events->node->store, &call->acks[partition]);
+}
+
 void acks_ask(const struct events *events, struct acks_call *call, unsigned partitions)
 {
-    struct node *node = events->node;
-    unsigned n = 0;
+    unsigned lanes = events->node->n_workers;
+    call->events = events;
     call->error = ERR_OK;
     call->stale = 0;
     call->unknown = 0;
@@ -47,23 +53,15 @@ void acks_ask(const struct events *events, struct acks_call *call, unsigned part
         if ((partitions & 1u << i) == 0)
             continue;
         call->acks[i] = (struct store_ack){
-            .request = {.on_done = on_acked, .lane = store_partition_lane(i, node->n_workers)},
+            .request = {.on_done = on_acked, .lane = store_partition_lane(i, lanes)},
             .user_id = store_partition_user(i),
             .device = consumer_key_span(&call->key),
             .epoch = call->positions[i].epoch,
             .seq = call->positions[i].seq,
             .written = call->positions[i].seq,
         };
-        n++;
     }
-    atomic_store(&call->left, n);
-    /* The last answer may free the call: nothing of it is read after the last request. */
-    for (unsigned i = 0; i < STORE_PARTITIONS && n > 0; i++) {
-        if ((partitions & 1u << i) == 0)
-            continue;
-        n--;
-        store_ack(node->store, &call->acks[i]);
-    }
+    partitions_ask(&call->left, partitions, ask_partition, call);
 }
 
 /* ---- POST /events/ack ---- */

@@ -14,7 +14,8 @@ struct acks_call {
     unsigned stale;   /* partitions whose epoch, or whose number, is not the present one's */
     unsigned unknown; /* partitions that have no such consumer */
     struct store_ack acks[STORE_PARTITIONS];
-    atomic_uint left; /* its own */
+    const struct events *events; /* its own, as is what follows */
+    atomic_uint left;
 };
 
 /* `partitions` is not empty. Any thread, between events_start and events_stop. */

@@ -14,7 +14,7 @@ struct consumer_key consumer_key_of(enum store_consumer_kind kind, struct span n
 
 static void end_one(struct consumers_call *call)
 {
-    if (atomic_fetch_sub(&call->left, 1) > 1)
+    if (!partitions_are_answered(&call->left))
         return;
     for (unsigned i = 0; i < STORE_PARTITIONS; i++) {
         const struct store_consumers *answer = &call->answers[i];
@@ -35,11 +35,17 @@ static void on_answered(struct store_request *request)
     end_one(CONTAINER_OF(first, struct consumers_call, answers));
 }
 
+static void ask_partition(void *of, unsigned partition)
+{
+    struct consumers_call *call = of;
+    store_consumers(call->events->node->store, &call->answers[partition]);
+}
+
 void consumers_ask(const struct events *events, struct consumers_call *call, unsigned partitions,
                    enum store_consumers_action action)
 {
-    struct node *node = events->node;
-    unsigned n = 0;
+    unsigned lanes = events->node->n_workers;
+    call->events = events;
     call->error = ERR_OK;
     call->changed = 0;
     call->unread = 0;
@@ -48,19 +54,11 @@ void consumers_ask(const struct events *events, struct consumers_call *call, uns
         *answer = (struct store_consumers){.partition = i};
         if ((partitions & 1u << i) == 0)
             continue;
-        answer->request = (struct store_request){.on_done = on_answered,
-                                                 .lane = store_partition_lane(i, node->n_workers)};
+        answer->request =
+            (struct store_request){.on_done = on_answered, .lane = store_partition_lane(i, lanes)};
         answer->action = action;
         answer->key = consumer_key_span(&call->key);
         answer->from_now = call->from_now;
-        n++;
     }
-    atomic_store(&call->left, n);
-    /* The last answer may free the call: nothing of it is read after the last request. */
-    for (unsigned i = 0; i < STORE_PARTITIONS && n > 0; i++) {
-        if ((partitions & 1u << i) == 0)
-            continue;
-        n--;
-        store_consumers(node->store, &call->answers[i]);
-    }
+    partitions_ask(&call->left, partitions, ask_partition, call);
 }

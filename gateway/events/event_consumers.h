@@ -5,9 +5,7 @@
 
 #include "gateway/events/event_requests.h"
 #include "gateway/events/events_struct.h"
-
-/* A set of partitions has a bit for each. */
-enum { PARTITIONS_ALL = (1u << STORE_PARTITIONS) - 1 };
+#include "gateway/events/partition_asks.h"
 
 /* A consumer's key (store_event_request.h). */
 struct consumer_key {
@@ -32,7 +30,8 @@ struct consumers_call {
     unsigned changed; /* the partitions in which it was added or removed */
     uint64_t unread;  /* of REMOVE */
     struct store_consumers answers[STORE_PARTITIONS]; /* of the partitions that were asked */
-    atomic_uint left;                                 /* its own */
+    const struct events *events;                      /* its own, as is what follows */
+    atomic_uint left;
 };
 
 /* `partitions` is not empty. Any thread, between events_start and events_stop. */

@@ -98,7 +98,7 @@ static void end_one(struct event_page *page, void (*deliver)(struct letter *lett
 {
     struct reader_part *first = part_of(page) - page->partition;
     struct event_reader *reader = CONTAINER_OF(first, struct event_reader, parts);
-    if (atomic_fetch_sub(&reader->left, 1) == 1)
+    if (partitions_are_answered(&reader->left))
         worker_post(reader->home, &reader->letter, deliver);
 }
 
@@ -112,9 +112,14 @@ static void on_next_page(struct event_page *page)
     end_one(page, on_next_letter);
 }
 
+static void ask_partition(void *of, unsigned partition)
+{
+    struct event_reader *reader = of;
+    event_page_read(reader->events, &reader->parts[partition].page);
+}
+
 void event_reader_load(struct event_reader *reader, unsigned partitions, bool is_first)
 {
-    unsigned n = 0;
     for (unsigned i = 0; i < STORE_PARTITIONS; i++) {
         struct reader_part *part = &reader->parts[i];
         if ((partitions & 1u << i) == 0)
@@ -131,17 +136,9 @@ void event_reader_load(struct event_reader *reader, unsigned partitions, bool is
             .max_count = reader->limit * 2 / STORE_PARTITIONS + PAGE_MIN,
             .max_bytes = PAGE_BYTES,
         };
-        n++;
     }
-    atomic_store(&reader->left, n);
-    /* on_loaded may end the reader: nothing of it is read after the last request. */
-    const struct events *events = reader->events;
-    for (unsigned i = 0; i < STORE_PARTITIONS && n > 0; i++) {
-        if ((partitions & 1u << i) == 0)
-            continue;
-        n--;
-        event_page_read(events, &reader->parts[i].page);
-    }
+    /* on_loaded may end the reader in this. */
+    partitions_ask(&reader->left, partitions, ask_partition, reader);
 }
 
 /* ---- merging ---- */

@@ -47,9 +47,11 @@ static struct noted *make_noted(struct event_resets *resets, struct span consume
 {
     unsigned taken = resets->next;
     for (unsigned i = 0; i < EVENT_RESETS_MAX; i++) {
-        taken = (resets->next + i) % EVENT_RESETS_MAX;
-        if (resets->rows[taken].known.resets == 0)
-            break;
+        unsigned row = (resets->next + i) % EVENT_RESETS_MAX;
+        if (resets->rows[row].known.resets != 0)
+            continue;
+        taken = row;
+        break;
     }
     struct noted *row = &resets->rows[taken];
     resets->next = (taken + 1) % EVENT_RESETS_MAX;

@@ -8,6 +8,7 @@
 #include "proto/bytes/decimal.h"
 #include "proto/bytes/plain_name.h"
 #include "proto/bytes/text_distance.h"
+#include "proto/bytes/words.h"
 #include "proto/http/authority.h"
 #include "proto/note/event.h"
 
@@ -30,34 +31,6 @@ static enum err refuse_field(const struct line_reader *at, const char *field, co
 }
 
 /* ---- words ---- */
-
-static bool is_blank(char c)
-{
-    return c == ' ' || c == '\t';
-}
-
-static struct span take_word(struct span *rest)
-{
-    *rest = span_trim(*rest);
-    size_t end = 0;
-    while (end < rest->len && !is_blank(rest->bytes[end]))
-        end++;
-    struct span word = {rest->bytes, end};
-    *rest = (struct span){rest->bytes + end, rest->len - end};
-    return word;
-}
-
-static struct span take_line(struct span *rest)
-{
-    const char *end = memchr(rest->bytes, '\n', rest->len);
-    size_t len = end == NULL ? rest->len : (size_t)(end - rest->bytes);
-    size_t taken = end == NULL ? len : len + 1;
-    struct span line = {rest->bytes, len};
-    *rest = (struct span){rest->bytes + taken, rest->len - taken};
-    if (line.len > 0 && line.bytes[line.len - 1] == '\r')
-        line.len--;
-    return span_trim(line);
-}
 
 /* May the word stand in an error? A misplaced secret may not: it has capitals or digits, or is
  * longer. */
@@ -230,9 +203,9 @@ static enum err read_line(struct span text, struct line_reader *at, const struct
                           struct webhook_line *line)
 {
     const char *fault;
-    struct span name = take_word(&text);
-    struct span url = take_word(&text);
-    struct span secret = take_word(&text);
+    struct span name = words_take(&text);
+    struct span url = words_take(&text);
+    struct span secret = words_take(&text);
     *line = (struct webhook_line){.types = (1u << EVENT_TYPES) - 1,
                                   .batch = WEBHOOK_BATCH_DEFAULT,
                                   .timeout_ms = WEBHOOK_TIMEOUT_DEFAULT_MS};
@@ -254,7 +227,7 @@ static enum err read_line(struct span text, struct line_reader *at, const struct
     memcpy(line->url, url.bytes, url.len);
     enum err error = ERR_OK;
     for (text = span_trim(text); text.len > 0 && error == ERR_OK; text = span_trim(text))
-        error = read_option(take_word(&text), at, line);
+        error = read_option(words_take(&text), at, line);
     return error;
 }
 
@@ -269,7 +242,7 @@ enum err webhook_file_read(struct span bytes, const char *path, struct webhook_f
         return ERR_NO_MEMORY;
     }
     while (bytes.len > 0 && error == ERR_OK) {
-        struct span text = take_line(&bytes);
+        struct span text = words_take_line(&bytes);
         at.number++;
         if (text.len == 0 || text.bytes[0] == '#')
             continue;
