@@ -9,7 +9,9 @@
  * again.
  *
  * The store hands over the oldest STORE_SERVE_ALERTS. When most of them have ended it is asked for
- * more at once, unless one has failed. */
+ * more at once. Those that have failed are the oldest from then on, and are passed over until the
+ * store has handed over the last one that is due: so the others are not kept back by users whose
+ * part of the store is away. If all have failed, the next ones come with the next look. */
 #include "gateway/events/alerts.h"
 
 #include "gateway/base/metrics.h"
@@ -49,8 +51,10 @@ struct alert_list {
     struct list under_way;
     unsigned n_waiting;
     unsigned n_under_way;
-    bool may_be_more;   /* the last answer was as long as one may be */
-    bool has_failed;    /* a work of the last answer */
+    bool may_be_more;   /* the last answer was as long as one may be, and no more was asked for */
+    bool must_skip;     /* the last answer was as long: those that fail are passed over */
+    unsigned n_ended;   /* works since the last answer */
+    uint32_t n_skipped; /* that have failed since the store began with the oldest */
     uint64_t n_pending; /* in the store, as in the gauge */
 };
 
@@ -94,18 +98,29 @@ static void ask_for_more(struct alert_list *list)
 {
     const struct alerts *alerts = list->alerts;
     bool is_low = list->n_waiting + list->n_under_way <= ALERTS_AT_ONCE;
-    if (!list->may_be_more || list->has_failed || !is_low || alerts->events->serving == NULL)
+    if (!list->may_be_more || list->n_ended == 0 || !is_low || alerts->events->serving == NULL)
         return;
     list->may_be_more = false;
     serving_ask(alerts->events->serving, list->partition);
+}
+
+static void skip_alerts(struct alert_list *list, uint32_t n)
+{
+    struct serving *serving = list->alerts->events->serving;
+    list->n_skipped = n;
+    if (serving != NULL)
+        serving_skip_alerts(serving, list->partition, n);
 }
 
 static void on_work_over(struct letter *letter)
 {
     struct alert_work *work = CONTAINER_OF(letter, struct alert_work, letter);
     struct alert_list *list = work->of;
-    list->has_failed = list->has_failed || work->has_failed;
     list->n_under_way--;
+    if (!work->has_failed)
+        list->n_ended++;
+    else if (list->must_skip)
+        skip_alerts(list, list->n_skipped + 1);
     free_work(work);
     if (atomic_load(&list->alerts->is_stopped))
         return;
@@ -400,7 +415,10 @@ void alerts_on_due(struct alerts *alerts, unsigned partition, const struct store
     struct alert_list *list = &alerts->lists[partition];
     show_pending(list, n_pending);
     list->may_be_more = n == STORE_SERVE_ALERTS;
-    list->has_failed = false;
+    list->must_skip = list->may_be_more;
+    list->n_ended = 0;
+    if (!list->must_skip && list->n_skipped > 0)
+        skip_alerts(list, 0);
     for (size_t i = 0; i < n; i++)
         take_alert(list, &due[i]);
     start_due(list);
@@ -413,6 +431,8 @@ void alerts_on_lost(struct alerts *alerts, unsigned partition)
     struct alert_list *list = &alerts->lists[partition];
     show_pending(list, 0);
     list->may_be_more = false;
+    list->must_skip = false;
+    list->n_skipped = 0; /* as serving has it */
     list->n_waiting = 0;
     LIST_FOR_EACH_SAFE(link, &list->waiting)
     free_work(CONTAINER_OF(link, struct alert_work, link));

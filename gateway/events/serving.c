@@ -48,6 +48,7 @@ struct serving_partition {
     unsigned n_nodes;
     int64_t asked_ms; /* monotonic */
     int64_t due_ms;   /* the same: when an alert is due; 0: none is known of */
+    uint32_t skip_alerts;
 };
 
 struct serving {
@@ -116,6 +117,7 @@ static void lose_partition(struct serving_partition *partition)
 {
     atomic_store(&partition->mine_until_ms, 0);
     partition->due_ms = 0;
+    partition->skip_alerts = 0;
     if (!partition->is_mine)
         return;
     partition->is_mine = false;
@@ -157,6 +159,7 @@ static void ask_store(struct serving_partition *partition, int64_t now_ms, bool 
         .may_judge = now_ms >= serving->judges_from_ms,
         .keeps_offline = events_keep(serving->events, EVENT_OFFLINE),
         .offline_after_ms = (uint32_t)options->offline_after,
+        .skip_alerts = partition->skip_alerts,
     };
     partition->asked_ms = now_ms;
     partition->asked_in = serving->epoch;
@@ -290,6 +293,11 @@ void serving_ask(struct serving *serving, unsigned partition)
 {
     atomic_store(&serving->partitions[partition].must_ask, true);
     poke_partition(&serving->partitions[partition]);
+}
+
+void serving_skip_alerts(struct serving *serving, unsigned partition, uint32_t n)
+{
+    serving->partitions[partition].skip_alerts = n;
 }
 
 /* ---- begin and end ---- */

@@ -41,6 +41,10 @@ bool serving_is_mine(const struct serving *serving, unsigned partition);
 /* Any thread: looks at the partition at once. */
 void serving_ask(struct serving *serving, unsigned partition);
 
+/* The partition's worker: from the next look on so many of the due alerts, the oldest ones, are
+ * passed over; 0, as at first: none. */
+void serving_skip_alerts(struct serving *serving, unsigned partition, uint32_t n);
+
 /* The other process of an upgrade serves now; see presence_let_go, which comes first. All workers
  * are parked. */
 void serving_let_go(struct serving *serving);

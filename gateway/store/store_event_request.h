@@ -161,13 +161,15 @@ struct store_serve {
     bool may_judge;
     bool keeps_offline; /* user.offline is an event that is kept; else the record just goes */
     uint32_t offline_after_ms;
-    enum err error;   /* out: ERR_OK, ERR_STORE_UNAVAILABLE, ERR_NO_MEMORY */
-    bool is_mine;     /* out: this node has the lease until STORE_SERVE_LEASE_MS after the
-                       * request was made */
+    uint32_t skip_alerts; /* so many of those that are due, the oldest ones, are passed over */
+    enum err error;       /* out: ERR_OK, ERR_STORE_UNAVAILABLE, ERR_NO_MEMORY */
+    bool is_mine;         /* out: this node has the lease until STORE_SERVE_LEASE_MS after the
+                           * request was made */
     unsigned n_nodes; /* out: nodes with a presence lease here, this one included; a local store:
                        * 1 */
     bool has_more;    /* out: there was more than one step may do: ask again at once */
-    size_t n_alerts;  /* out: due ones, the oldest first; they stay until store_alert_end */
+    size_t n_alerts;  /* out: due ones beyond those passed over, the oldest first; they stay until
+                         store_alert_end */
     struct store_alert *alerts; /* out: the caller frees it */
     int64_t next_alert_ms;      /* out: when the first one is due that is not among these, which has
                                  * passed where more than STORE_SERVE_ALERTS are due; 0: there is

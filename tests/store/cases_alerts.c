@@ -121,6 +121,33 @@ Test(store_contract, the_oldest_due_alerts_are_shown_first)
     free(serve.alerts);
 }
 
+/* So that those that cannot be looked up do not keep back the others. */
+Test(store_contract, the_oldest_due_alerts_can_be_passed_over)
+{
+    enum { ALERTS = 5, PASSED = 2 };
+    unsigned partition = partition_of("anna");
+    for (int i = 0; i < ALERTS; i++) {
+        sleep_until_wall_ms(clock_wall_ms() + 2); /* so that they have an order */
+        cr_assert_eq(push_with_alert(store, "anna", 1, "").error, ERR_OK);
+    }
+    struct store_serve all = wait_for_due(partition, ALERTS);
+    struct store_serve asked = serve_asked(partition, "node-a");
+    asked.skip_alerts = PASSED;
+    struct store_serve serve = serve_run(store, asked);
+    cr_assert_eq(serve.n_alerts, ALERTS - PASSED);
+    cr_assert_eq(serve.n_pending_alerts, ALERTS);
+    for (size_t i = 0; i < serve.n_alerts; i++)
+        cr_assert_eq(serve.alerts[i].seq, all.alerts[PASSED + i].seq);
+    free(serve.alerts);
+    free(all.alerts);
+    asked.skip_alerts = ALERTS + 1;
+    serve = serve_run(store, asked);
+    cr_assert_eq(serve.n_alerts, 0);
+    cr_assert_eq(serve.n_pending_alerts, ALERTS);
+    cr_assert_eq(serve.next_alert_ms, 0);
+    free(serve.alerts);
+}
+
 Test(store_contract, a_repeated_push_has_one_alert)
 {
     struct store_target pushed = push_with_alert(store, "anna", 500, "key");

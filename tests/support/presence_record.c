@@ -277,6 +277,8 @@ static void show_alert(struct presence_link *link, struct store_serve *serve)
         serve->next_alert_ms = link->alert_ms;
         return;
     }
+    if (serve->skip_alerts > 0)
+        return;
     serve->alerts = malloc(sizeof link->alert);
     cr_assert_not_null(serve->alerts);
     serve->alerts[0] = link->alert;

@@ -27,6 +27,7 @@ static struct {
     unsigned calls[STORE_OPS];
     bool holds[STORE_OPS];
     bool is_away;
+    const char *unseen_user; /* NULL: none */
     bool says_nodes;
     bool says_devices;
     bool says_unheard;
@@ -114,6 +115,12 @@ static bool refuse_if_away(struct store_request *request, enum store_op op)
     return true;
 }
 
+static bool can_look(const struct store_look *look)
+{
+    const char *user = between.unseen_user;
+    return !between.is_away && (user == NULL || !span_equal(look->user_id, span_of(user)));
+}
+
 /* What is asked of alerts. false: it is for the memory store. */
 static bool answer_alert_step(struct store_request *request, enum store_op op)
 {
@@ -127,7 +134,8 @@ static bool answer_alert_step(struct store_request *request, enum store_op op)
         end->error = ERR_OK;
     } else if (op == STORE_OP_ALERT_END) {
         CONTAINER_OF(request, struct store_alert_end, request)->error = ERR_STORE_UNAVAILABLE;
-    } else if (op == STORE_OP_LOOK && between.is_away) {
+    } else if (op == STORE_OP_LOOK &&
+               !can_look(CONTAINER_OF(request, struct store_look, request))) {
         CONTAINER_OF(request, struct store_look, request)->error = ERR_STORE_UNAVAILABLE;
     } else if (op == STORE_OP_ONLINE) {
         struct store_online *online = CONTAINER_OF(request, struct store_online, request);
@@ -347,6 +355,11 @@ void store_double_release(enum store_op op)
         if (asked->op == op && asked->is_answered)
             answer(asked);
     }
+}
+
+void store_double_fail_looks(const char *user)
+{
+    between.unseen_user = user;
 }
 
 void store_double_set_away(bool is_away)

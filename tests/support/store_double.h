@@ -41,6 +41,9 @@ const struct store_event_append *store_double_last_append(void);
  * ERR_STORE_UNAVAILABLE, and nothing is done. */
 void store_double_set_away(bool is_away);
 
+/* The notifications of this user cannot be looked up; NULL: all can, as at first. */
+void store_double_fail_looks(const char *user);
+
 /* The clock of all users' parts is so far ahead of the store's own. */
 void store_double_set_ahead(int64_t ms);
 

@@ -19,6 +19,7 @@ static struct alerts *alerts;
 
 static struct serving_listener *listener;
 static unsigned n_asked;
+static uint32_t n_skipped;
 
 void serving_listen(struct serving *serving, struct serving_listener *one)
 {
@@ -31,6 +32,13 @@ void serving_ask(struct serving *serving, unsigned partition)
     (void)serving;
     cr_expect_eq(partition, PARTITION);
     n_asked++;
+}
+
+void serving_skip_alerts(struct serving *serving, unsigned partition, uint32_t n)
+{
+    (void)serving;
+    cr_expect_eq(partition, PARTITION);
+    n_skipped = n;
 }
 
 static void start_alerts(void)
@@ -321,13 +329,26 @@ Test(alerts, ask_the_store_nothing_once_they_are_stopped)
 
 /* ---- many ---- */
 
-static size_t many_alerts(struct store_alert *ret_many, size_t n)
+static size_t alerts_of(const char *user, struct store_alert *ret_many, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        node_fixture_push("anna", "1", 60);
-        ret_many[i] = alert_of("anna", i + 1);
+        node_fixture_push(user, "1", 60);
+        ret_many[i] = alert_of(user, i + 1);
     }
     return n;
+}
+
+static size_t many_alerts(struct store_alert *ret_many, size_t n)
+{
+    return alerts_of("anna", ret_many, n);
+}
+
+/* Of n that are due: what the store shows at a look. */
+static void look_at_due(const struct store_alert *due, size_t n)
+{
+    size_t from = n_skipped < n ? n_skipped : n;
+    hand_over(due + from, n - from < STORE_SERVE_ALERTS ? n - from : STORE_SERVE_ALERTS);
+    node_fixture_wait_ms(LATE_MS);
 }
 
 Test(alerts, ask_the_store_about_a_few_at_a_time)
@@ -366,4 +387,41 @@ Test(alerts, do_not_ask_for_more_after_a_failure)
     node_fixture_wait_ms(LATE_MS);
     cr_expect_eq(store_double_last_alert_end().n, n);
     cr_expect_eq(n_asked, 1);
+}
+
+/* One primary of a Cluster is away: the alerts of its users are the oldest that are due. */
+Test(alerts, are_not_kept_back_by_those_that_cannot_be_looked_up)
+{
+    enum { STUCK = STORE_SERVE_ALERTS + 10, OTHERS = 20 };
+    struct store_alert due[STUCK + OTHERS];
+    alerts_of("bert", due, STUCK);
+    alerts_of("anna", due + STUCK, OTHERS);
+    store_double_fail_looks("bert");
+    look_at_due(due, STUCK + OTHERS);
+    cr_expect_eq(store_double_last_alert_end().n, 0);
+    cr_expect_eq(n_asked, 0, "all have failed: there is time until the next look");
+    cr_expect_eq(n_skipped, STORE_SERVE_ALERTS);
+    look_at_due(due, STUCK + OTHERS);
+    cr_expect_eq(store_double_last_alert_end().n, OTHERS);
+    cr_expect_eq(n_skipped, 0, "that were the last: the next look begins with the oldest");
+    store_double_fail_looks(NULL);
+    look_at_due(due, STUCK);
+    cr_expect_eq(store_double_last_alert_end().n, OTHERS + STORE_SERVE_ALERTS);
+    cr_expect_eq(n_skipped, 0);
+}
+
+Test(alerts, ask_for_more_where_only_some_cannot_be_looked_up)
+{
+    enum { STUCK = STORE_SERVE_ALERTS / 2, ENDED = STORE_SERVE_ALERTS - STUCK };
+    struct store_alert due[STORE_SERVE_ALERTS];
+    alerts_of("bert", due, STUCK);
+    alerts_of("anna", due + STUCK, ENDED);
+    store_double_fail_looks("bert");
+    look_at_due(due, STORE_SERVE_ALERTS);
+    cr_expect_eq(store_double_last_alert_end().n, ENDED);
+    cr_expect_eq(n_asked, 1);
+    cr_expect_eq(n_skipped, STUCK);
+    listener->on_lost(listener, PARTITION);
+    look_at_due(due, STUCK);
+    cr_expect_eq(n_skipped, STUCK, "the serving forgets it by itself");
 }

@@ -213,6 +213,26 @@ Test(serving, tells_of_due_alerts_when_they_are_due_and_when_it_is_asked)
     presence_node_kill(&nodes[0]);
 }
 
+Test(serving, passes_over_as_many_due_alerts_as_it_is_told_until_it_loses_the_partition)
+{
+    all[0] = &nodes[0];
+    open_node(0);
+    wait_ms(1, 1900);
+    nodes[0].link.alert = (struct store_alert){.seq = 7};
+    nodes[0].link.alert_of = 3;
+    nodes[0].link.alert_ms = presence_node_now_ms;
+    serving_skip_alerts(nodes[0].events.serving, 3, 1);
+    wait_ms(1, 4000);
+    cr_expect_eq(heard[0].n_due, 0);
+    presence_link_cut(&nodes[0].link, true);
+    wait_ms(1, STORE_SERVE_LEASE_MS + 2000);
+    cr_expect_eq(count_mine(0), 0);
+    presence_link_cut(&nodes[0].link, false);
+    wait_ms(1, 4000);
+    cr_expect_gt(heard[0].n_due, 0);
+    presence_node_kill(&nodes[0]);
+}
+
 Test(serving, of_a_local_store_is_all_of_it_and_looks_each_second)
 {
     record.is_local = true;

@@ -70,9 +70,8 @@ enum err local_show_alerts(struct local_state *state, struct store_serve *serve,
     serve->alerts = malloc(STORE_SERVE_ALERTS * sizeof *serve->alerts);
     if (serve->alerts == NULL)
         return ERR_NO_MEMORY;
-    serve->n_alerts = pending_alerts_show_due(alerts, now_ms, serve->alerts, STORE_SERVE_ALERTS,
-                                              &serve->next_alert_ms);
-    return ERR_OK;
+    return pending_alerts_show_due(alerts, now_ms, serve->skip_alerts, serve->alerts,
+                                   STORE_SERVE_ALERTS, &serve->n_alerts, &serve->next_alert_ms);
 }
 
 /* ---- the end ---- */

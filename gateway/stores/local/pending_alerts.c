@@ -114,20 +114,27 @@ static struct store_alert shown_alert(const struct alert *alert)
 }
 
 /* They are taken out of the heap one after the other, and put back. */
-size_t pending_alerts_show_due(struct pending_alerts *alerts, int64_t now_ms,
-                               struct store_alert *out, size_t max, int64_t *ret_next_ms)
+enum err pending_alerts_show_due(struct pending_alerts *alerts, int64_t now_ms, size_t skip,
+                                 struct store_alert *out, size_t max, size_t *ret_n,
+                                 int64_t *ret_next_ms)
 {
-    struct due *taken[STORE_SERVE_ALERTS];
     struct due *first;
-    size_t n = 0;
-    assert(max <= STORE_SERVE_ALERTS);
-    while ((first = due_heap_first(&alerts->due)) != NULL && first->at_ms <= now_ms && n < max) {
+    size_t n_taken = 0;
+    size_t most = alerts->due.n < skip + max ? alerts->due.n : skip + max;
+    struct due **taken = malloc((most + 1) * sizeof(struct due *));
+    *ret_n = 0;
+    if (taken == NULL)
+        return ERR_NO_MEMORY;
+    while (n_taken < most && (first = due_heap_first(&alerts->due))->at_ms <= now_ms) {
         due_heap_remove(&alerts->due, first);
-        taken[n] = first;
-        out[n++] = shown_alert(alert_of_due(first));
+        taken[n_taken++] = first;
+        if (n_taken > skip)
+            out[(*ret_n)++] = shown_alert(alert_of_due(first));
     }
+    first = due_heap_first(&alerts->due);
     *ret_next_ms = first == NULL ? 0 : first->at_ms;
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n_taken; i++)
         due_heap_add(&alerts->due, taken[i]);
-    return n;
+    free(taken);
+    return ERR_OK;
 }

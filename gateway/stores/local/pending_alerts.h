@@ -53,9 +53,10 @@ void pending_alerts_add(struct pending_alerts *alerts, struct alert *alert);
 void pending_alerts_remove(struct pending_alerts *alerts,
                            struct alert *alert); /* the caller frees it */
 
-/* Those that are due by then, at most `max`, the oldest first; answers how many.
- * *ret_next_ms: when the next one is due, 0: there is none. */
-size_t pending_alerts_show_due(struct pending_alerts *alerts, int64_t now_ms,
-                               struct store_alert *out, size_t max, int64_t *ret_next_ms);
+/* Of those that are due by then, at most `max` after the first `skip`, the oldest first; answers
+ * how many. *ret_next_ms: when the next one is due, 0: there is none. ERR_NO_MEMORY. */
+MUST_CHECK enum err pending_alerts_show_due(struct pending_alerts *alerts, int64_t now_ms,
+                                            size_t skip, struct store_alert *out, size_t max,
+                                            size_t *ret_n, int64_t *ret_next_ms);
 
 #endif

@@ -57,7 +57,7 @@ struct span redis_event_key_of_node(const struct redis_keys *keys, struct span n
 /* What a script that appends events has of its partition: its keys, and its first argument. That is
  * the limits, up to REDIS_EVENT_NUMBERS_MAX numbers of its own and an epoch to begin, which it
  * unpacks as "ddd", a "d" each, and "c8". ERR_NO_MEMORY and the like of epoch_random. */
-enum { REDIS_EVENT_NUMBERS_MAX = 6 };
+enum { REDIS_EVENT_NUMBERS_MAX = 7 };
 struct redis_event_script {
     struct redis_keys keys;
     struct redis_event_keys more;

@@ -67,7 +67,8 @@ enum err redis_serve_send(struct redis_commands *commands, struct store_request 
     const struct store_serve *serve = (const struct store_serve *)(void *)request;
     const uint64_t numbers[] = {serve->offline_after_ms, STORE_PRESENCE_LEASE_MS,
                                 STORE_SERVE_LEASE_MS,    STORE_PRESENCE_LATE_MS,
-                                STORE_SERVE_USERS,       STORE_SERVE_ALERTS};
+                                STORE_SERVE_USERS,       STORE_SERVE_ALERTS,
+                                serve->skip_alerts};
     struct redis_event_script script;
     char wishes[3];
     enum err error = redis_event_script_init(&script, commands->common, request, numbers,

@@ -3,14 +3,14 @@
 --       9 alerts: EPOCH:SEQ:PUSHED:USER by the time when it is due; below 0: event_alert_end.lua
 -- ARGV  1 packed: time to live in ms, most events, most bytes, the grace time, how long the lease of a
 --       node and that of serving last, when the renewal of a node is late, most users and most alerts of
---       one step, an epoch to begin
+--       one step, how many alerts are passed over, an epoch to begin
 --       2 NAME  3 any of: w (wants to serve), j (may judge), k (user.offline is kept)
 -- Answers: 1 if NAME serves it, nodes with a lease, 1 if there was more than one step may do, alerts, when
 --          the first is due that is not answered or 0, events that were pushed out and that expired before all had read
 --          them, Redis's words if it would not publish; and of each alert that is due: itself, when
 local on, users, offline, leases, serve, alerts = KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
-local ttl, max_count, max_bytes, grace, lease, serving, late, max_users, max_alerts, fresh =
-    struct.unpack('<dddddddddc8', ARGV[1])
+local ttl, max_count, max_bytes, grace, lease, serving, late, max_users, max_alerts, skip, fresh =
+    struct.unpack('<ddddddddddc8', ARGV[1])
 local node, wishes = ARGV[2], ARGV[3]
 local has_more, has_put, n_nodes, lost = false, false, 1, {}
 local hears_since = now -- this node has renewed its lease in time, and does so still
@@ -137,10 +137,10 @@ local answer, next_due, n_alerts = {}, 0, 0
 if is_mine then
     n_alerts = redis.call('ZCOUNT', alerts, '0', '+inf')
     if n_alerts > 0 then
-        answer = redis.call('ZRANGE', alerts, '0', digits(now), 'BYSCORE', 'LIMIT', '0',
+        answer = redis.call('ZRANGE', alerts, '0', digits(now), 'BYSCORE', 'LIMIT', digits(skip),
             digits(max_alerts), 'WITHSCORES')
-        next_due = redis.call('ZRANGE', alerts, '0', '+inf', 'BYSCORE', 'LIMIT', digits(#answer / 2), '1',
-            'WITHSCORES')[2] or 0
+        next_due = redis.call('ZRANGE', alerts, '0', '+inf', 'BYSCORE', 'LIMIT', digits(skip + #answer / 2),
+            '1', 'WITHSCORES')[2] or 0
     end
 end
 for i, part in ipairs({ is_mine and 1 or 0, n_nodes, has_more and 1 or 0, n_alerts, tonumber(next_due),
