@@ -6,8 +6,8 @@
  *
  * What a table has no room for is recomputed: who is here from the client map, who is not from the
  * record (presence_compare.c). So it is when the store says that the node is new to it, because the
- * lease was over and its users were ended, or because the store has lost what it had; and after a
- * failure, which may have hidden that. */
+ * lease was over and its users were ended, or because the store has lost what it had, or may have;
+ * and after a failure, which may have hidden that. */
 #include "gateway/events/presence.h"
 
 #include "gateway/base/clock.h"
@@ -105,6 +105,15 @@ static void doubt_table(struct presence_partition *partition)
     pthread_mutex_unlock(&partition->lock);
 }
 
+/* The store may have lost any of what it has answered. */
+static void put_right(struct presence_partition *partition)
+{
+    presence_write_again(partition);
+    doubt_table(partition);
+    if (partition->presence->keeps_users)
+        presence_list(partition, partition->must_list ? partition->list_cause : OFFLINE_ERROR);
+}
+
 static void take_answer(struct presence_partition *partition)
 {
     const struct store_presence *asked = &partition->asked;
@@ -121,10 +130,8 @@ static void take_answer(struct presence_partition *partition)
     metrics_add(METRIC_PRESENCE_WRITTEN, asked->n_changes);
     presence_batch_clear(&partition->batch);
     partition->has_left = asked->is_leaving;
-    if (may_be_new && !asked->is_leaving) {
-        presence_write_again(partition);
-        doubt_table(partition);
-    }
+    if (may_be_new && !asked->is_leaving)
+        put_right(partition);
 }
 
 /* How many wait in the table. If there are none, and some were forgotten: the map and the record

@@ -110,8 +110,10 @@ struct store_presence {
     const struct store_presence_change *changes;
     enum err error; /* out: ERR_OK, ERR_STORE_UNAVAILABLE */
     bool is_new;    /* out: the node had no lease before: it is the first call, the store has lost
-                     * it, or the node's users were ended. The caller writes all its users again, as
-                     * it does after an error, behind which that may have been the answer */
+                     * it, or the node's users were ended; or the store may have lost what it had
+                     * answered: its link has come up since the last call. The caller puts the
+                     * record right, for who is here and who is not, as it does after an error,
+                     * behind which that may have been the answer */
 };
 
 /* Users on record, rising by the bytes of their userIds. */

@@ -2,8 +2,8 @@
 /* Presence while Redis is away from all nodes, or from one of them, or has lost what it had. */
 
 const assert = require('node:assert/strict');
-const { PRESENCE_LEASE_MS, PRESENT, SETTINGS, fakeRedis, presenceArgs, redisNode, sleep, startFleet, startNode, subscribeAll,
-    waitOnline, watchPresence } = require('./harness');
+const { PRESENCE_LEASE_MS, PRESENT, SETTINGS, fakeRedis, presenceArgs, range, redisNode, sleep, startFleet, startNode,
+    subscribeAll, waitOnline, waitUntil, watchPresence } = require('./harness');
 
 const startRedis = async (t) => (await redisNode(t, SETTINGS)).start();
 
@@ -72,5 +72,26 @@ module.exports = (test) => {
         await waitOnline(nodes[0], PRESENT);
         await redis.call('FLUSHALL');
         await waitOnline(nodes[1], PRESENT);
+    });
+
+    /* As with appendfsync everysec, where the last second is gone: nothing failed meanwhile, and the lease is there. */
+    test('what Redis has lost by a quick restart is written again: who came, and who left', { timeoutMs: 300000 }, async (t) => {
+        const redis = await (await redisNode(t, { ...SETTINGS, appendonly: 'no' })).start();
+        const node = await startNode(t, 0, { store: redis.url, args: presenceArgs('10s') });
+        const countLeft = async () => (await Promise.all(range(16).map((n) => redis.call('ZCARD', `herald:{%events.${n}}:offline`))))
+            .reduce((sum, n) => sum + n);
+        const [stays, ...users] = PRESENT;
+        const [leaving, coming] = [users.slice(0, 5), users.slice(5)];
+        await node.subscribe(stays);
+        const clients = await subscribeAll(node, leaving);
+        await waitOnline(node, [stays, ...leaving]);
+        await redis.call('SAVE');
+        clients.forEach((client) => client.terminate());
+        await subscribeAll(node, coming);
+        await waitOnline(node, PRESENT);
+        await waitUntil('it is written who leaves', async () => await countLeft() === leaving.length);
+        await redis.kill();
+        await redis.start();
+        await waitOnline(node, [stays, ...coming]);
     });
 };

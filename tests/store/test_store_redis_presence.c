@@ -267,6 +267,27 @@ Test(store_redis, each_key_of_presence_expires)
     cr_assert_gt(redis_server_number(&server, "PTTL herald:{%events.3}:offline"), 0);
 }
 
+/* A Redis that was started again lacks its last second, though the lease is there. */
+Test(store_redis, a_node_is_new_once_after_its_link_came_up)
+{
+    struct store_presence asked = {
+        .partition = PARTITION, .node = SPAN_LITERAL("na"), .offline_after_ms = GRACE_MS};
+    open_events();
+    cr_assert(write_presence("na", 0, NULL, false).is_new);
+    cr_assert_not(write_presence("na", 0, NULL, false).is_new);
+    asked.partition = PARTITION + 1;
+    cr_assert(presence_run(store, asked).is_new, "each partition for itself");
+    redis_server_do(&server, "CLIENT KILL TYPE normal SKIPME yes");
+    struct store_presence again = presence_run(store, asked);
+    for (int i = 0; i < SOON_MS / 10 && (again.error != ERR_OK || !again.is_new); i++) {
+        pause_ms(10);
+        again = presence_run(store, asked);
+    }
+    cr_assert(again.is_new);
+    cr_assert(write_presence("na", 0, NULL, false).is_new);
+    cr_assert_not(write_presence("na", 0, NULL, false).is_new);
+}
+
 /* Of the partition. */
 static struct store_target push_to(int number)
 {

@@ -150,6 +150,7 @@ void redis_commands_become_ready(struct redis_commands *commands)
     commands->is_ready = true;
     commands->is_coming = false;
     commands->ready_ms = reactor_now_ms(commands->reactor);
+    commands->presence_told = 0;
     redis_link_accept(commands->link);
     commands->on_ready(commands->owner);
 }

@@ -45,6 +45,7 @@ struct redis_commands {
     struct redis_link *link;
     struct redis_run_id run_id; /* of the Redis there */
     int64_t ready_ms;           /* is_ready: since when */
+    uint16_t presence_told;     /* partitions that have answered store_presence since then */
     bool is_ready;
     bool is_coming;   /* its slots were elsewhere until now, and nothing has failed here: what is
                        * asked   waits (redis_repeats.h). Set by the owner */

@@ -87,6 +87,16 @@ enum err redis_presence_read(const struct redis_value *reply, struct store_reque
     return ERR_OK;
 }
 
+_Static_assert(STORE_PARTITIONS <= 16, "a bit of presence_told for each");
+
+void redis_presence_answered(struct redis_commands *commands, struct store_request *request)
+{
+    struct store_presence *presence = (struct store_presence *)(void *)request;
+    uint16_t bit = (uint16_t)(1u << presence->partition);
+    presence->is_new = presence->is_new || (commands->presence_told & bit) == 0;
+    commands->presence_told |= bit;
+}
+
 /* --- who is on record --- */
 
 enum err redis_present_send(struct redis_commands *commands, struct store_request *request,

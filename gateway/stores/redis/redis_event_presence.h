@@ -10,6 +10,9 @@ MUST_CHECK enum err redis_presence_send(struct redis_commands *commands,
                                         const struct redis_call *call);
 MUST_CHECK enum err redis_presence_read(const struct redis_value *reply,
                                         struct store_request *request);
+/* A good answer has been read. The first one on a link says that the node is new: before the link
+ * broke, Redis may have lost what it had answered. */
+void redis_presence_answered(struct redis_commands *commands, struct store_request *request);
 enum { REDIS_PRESENCE_UNHEARD = 3 }; /* where the answer says that nothing was published */
 
 /* One command and no script. */

@@ -197,6 +197,8 @@ static bool take_op_reply(struct redis_commands *commands, struct store_request 
     *ret_error = operations[request->op].read(reply, request);
     if (page_goes_on(request, reply, *ret_error))
         return true;
+    if (request->op == STORE_OP_PRESENCE && *ret_error == ERR_OK)
+        redis_presence_answered(commands, request);
     if (*ret_error == ERR_STORE_UNAVAILABLE && request->op != REDIS_OP_NODES)
         redis_answer_refused(commands, reply);
     else if (redis_value_is(reply, REDIS_ERROR)) /* nothing depends on it */
