@@ -350,7 +350,7 @@ void presence_let_go(struct presence *presence)
         if (!partition->is_asking)
             presence_batch_clear(&partition->batch);
         partition->has_failed = false;
-        partition->must_list = false;
+        presence_list_end(partition);
         partition->asked_ms = -RENEW_MS;
         presence_write_again(partition);
         presence_poke(partition);

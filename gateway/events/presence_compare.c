@@ -122,6 +122,13 @@ void presence_list(struct presence_partition *partition, enum offline_cause caus
     partition->must_list = true;
     partition->list_cause = cause;
     partition->after_len = 0;
+    partition->is_page_old = partition->is_listing;
+}
+
+void presence_list_end(struct presence_partition *partition)
+{
+    partition->must_list = false;
+    partition->is_page_old = partition->is_listing;
 }
 
 static void on_listed(struct store_request *request)
@@ -144,6 +151,7 @@ static void ask_for_page(struct presence_partition *partition)
         .limit = PAGE,
     };
     partition->is_listing = true;
+    partition->is_page_old = false;
     store_present(node->store, &partition->listed);
 }
 
@@ -160,6 +168,20 @@ static void write_absent(struct presence_partition *partition, struct span user_
     pthread_mutex_unlock(&partition->lock);
 }
 
+static void compare_page(struct presence_partition *partition)
+{
+    const struct store_present *listed = &partition->listed;
+    for (size_t i = 0; i < listed->n; i++)
+        write_absent(partition, listed->users[i]);
+    if (listed->n < PAGE) {
+        partition->must_list = false;
+        return;
+    }
+    struct span last = listed->users[listed->n - 1];
+    memcpy(partition->after, last.bytes, last.len);
+    partition->after_len = (uint8_t)last.len;
+}
+
 static void take_page(struct presence_partition *partition, int64_t now_ms)
 {
     struct store_present *listed = &partition->listed;
@@ -168,15 +190,8 @@ static void take_page(struct presence_partition *partition, int64_t now_ms)
         partition->list_again_ms = now_ms + LIST_PAUSE_MS;
         return;
     }
-    for (size_t i = 0; i < listed->n; i++)
-        write_absent(partition, listed->users[i]);
-    if (listed->n < PAGE) {
-        partition->must_list = false;
-    } else {
-        struct span last = listed->users[listed->n - 1];
-        memcpy(partition->after, last.bytes, last.len);
-        partition->after_len = (uint8_t)last.len;
-    }
+    if (!partition->is_page_old)
+        compare_page(partition);
     free(listed->users);
     listed->users = NULL;
 }

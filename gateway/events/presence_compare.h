@@ -12,6 +12,8 @@ void presence_write_again(struct presence_partition *partition);
 /* Its worker, or before there are turns of it: users on record for this node who are not here are
  * going to be written as left. */
 void presence_list(struct presence_partition *partition, enum offline_cause cause);
+/* Its worker: no more is listed; what is under way says nothing. */
+void presence_list_end(struct presence_partition *partition);
 /* The partition's worker: goes on with the listing. */
 void presence_list_on(struct presence_partition *partition, int64_t now_ms);
 /* Home worker: are the users of the partition still to be written again? */

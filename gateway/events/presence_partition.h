@@ -42,6 +42,7 @@ struct presence_partition {
     bool must_list;
     enum offline_cause list_cause; /* of those who are not here */
     bool is_listing;
+    bool is_page_old; /* the page under way is of a listing before this one */
     atomic_bool is_listed;
     struct store_present listed;
     int64_t list_again_ms; /* monotonic */
