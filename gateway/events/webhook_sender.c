@@ -445,12 +445,14 @@ enum err webhook_sender_start(struct webhook_sender *sender)
 
 void webhook_sender_stop(struct webhook_sender *sender)
 {
-    if (!sender->is_running)
-        return;
-    sender->ending.deliver = deliver_ending;
-    mailbox_post(&sender->mailbox, &sender->ending);
-    pthread_join(sender->thread, NULL);
-    sender->is_running = false;
+    if (sender->is_running) {
+        sender->ending.deliver = deliver_ending;
+        mailbox_post(&sender->mailbox, &sender->ending);
+        pthread_join(sender->thread, NULL);
+        sender->is_running = false;
+    }
+    sender->is_ending = true; /* also where there was no thread */
+    cut_all(sender);
 }
 
 void webhook_sender_deliver(struct webhook_sender *sender)

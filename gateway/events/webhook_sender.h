@@ -57,8 +57,8 @@ struct webhook_sender;
 MUST_CHECK enum err webhook_sender_new(const char *proxy, struct webhook_sender **ret_sender);
 MUST_CHECK enum err webhook_sender_start(struct webhook_sender *sender);
 
-/* Cuts what is under way (on_done runs, on the sender's thread), and joins the thread. Letters that
- * come later wait for webhook_sender_deliver. */
+/* Cuts what is under way (on_done runs, on the sender's thread if there is one), and joins the
+ * thread. Letters that come later wait for webhook_sender_deliver; nothing is sent any more. */
 void webhook_sender_stop(struct webhook_sender *sender);
 void webhook_sender_deliver(struct webhook_sender *sender); /* after the stop, on this thread */
 void webhook_sender_free(struct webhook_sender *sender);    /* NULL is fine */

@@ -346,8 +346,8 @@ void webhooks_close(struct webhooks *webhooks)
 {
     if (webhooks == NULL)
         return;
+    webhooks->is_stopping = true; /* its thread has ended, or never ran */
     webhook_sender_stop(webhooks->sender);
-    webhooks->is_stopping = true;
     webhook_sender_deliver(webhooks->sender);
 }
 
