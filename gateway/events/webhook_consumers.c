@@ -164,13 +164,14 @@ static bool is_room_coming(const struct webhooks *webhooks)
 
 static void take_added(struct webhook_run *run, const struct store_consumers *call)
 {
+    bool was_gone = run->was_added && (call->is_changed || !run->is_added);
     run->is_added = true;
+    run->was_added = true;
     run->kept_ms = clock_monotonic_ms();
     if (epoch_is_none(run->told_epoch))
         run->told_epoch = call->epoch;
-    if (call->is_changed && run->was_added)
+    if (was_gone)
         webhook_run_rejoin(run, call->epoch);
-    run->was_added = true;
 }
 
 static void deliver_added(struct letter *letter)

@@ -167,8 +167,8 @@ void webhook_fill_request(const struct webhooks *webhooks, const struct webhook_
 void webhook_run_init(struct webhook_run *run, struct webhook *webhook, unsigned partition);
 void webhook_run_fini(struct webhook_run *run);
 void webhook_run_go(struct webhook_run *run);
-/* The consumer was added again after it had been removed, in this epoch: its position is forgotten,
- * and begins with the oldest event. */
+/* The consumer was added again after it had been removed; in the same epoch the run goes on where
+ * it was. */
 void webhook_run_rejoin(struct webhook_run *run, struct epoch epoch);
 /* Ends the request under way as if it had never begun. */
 void webhook_run_cut(struct webhook_run *run);

@@ -60,13 +60,16 @@ static void deliver_acked(struct letter *letter)
     struct webhook_run *run = CONTAINER_OF(letter, struct webhook_run, ack_letter);
     struct webhooks *webhooks = webhooks_of(run);
     run->is_acking = false;
-    if (run->ack.error !=
-        ERR_STORE_UNAVAILABLE) { /* a consumer or an epoch that is gone needs none */
+    if (run->ack.error != ERR_STORE_UNAVAILABLE) { /* of an epoch that is gone it needs none */
         run->written_epoch = run->ack.epoch;
         run->written = run->ack.seq;
         write_position(run);
     } else if (!webhooks->is_stopping) {
         timer_set(timers_of(run), &run->ack_timer, clock_monotonic_ms() + RUN_STORE_AGAIN_MS);
+    }
+    if (run->ack.error == ERR_NOT_FOUND && !webhooks->is_stopping && !run->webhook->is_leaving) {
+        run->is_added = false;
+        webhooks->on_gone(run->webhook);
     }
     webhooks_end_work(webhooks);
     webhooks->on_idle(run->webhook);
@@ -359,10 +362,14 @@ static void forget_position(struct webhook_run *run, struct epoch epoch)
     webhook_feed_forget(&run->feed);
 }
 
+/* Of another epoch the next page says where it begins; a request may be under way meanwhile. */
 void webhook_run_rejoin(struct webhook_run *run, struct epoch epoch)
 {
-    forget_position(run, epoch);
-    write_position(run);
+    if (epoch_equal(run->epoch, epoch)) {
+        run->written_epoch = (struct epoch){0};
+        write_position(run);
+    }
+    run->has_events = true;
 }
 
 static void deliver_page(struct letter *letter)

@@ -253,6 +253,27 @@ module.exports = (test) => {
         });
     }
 
+    test('an endpoint whose consumer was removed goes on where it was', async (t) => {
+        const redis = await t.redis();
+        await redis.start();
+        const receiver = await startReceiver(t);
+        const slow = await startReceiver(t, { name: 'slow', answer: () => 503 }); /* so that nothing leaves */
+        const herald = await start(t, [receiver, slow], { store: redis.url });
+        const users = usersOfPartition(6, 4);
+        await come(herald, users.slice(0, 3));
+        await receiver.waitCount('user.online', 3);
+        const lagOf = async () => (await shown(herald)).lag;
+        await waitUntil('all is acknowledged', async () => await lagOf() === 0);
+        assert.equal(await redis.command('HDEL herald:{%events.6}:meta d!whook'), ':1');
+        await come(herald, users.slice(3));
+        await receiver.waitCount('user.online', 4);
+        await waitUntil('the position is written again', async () => await lagOf() === 0);
+        const { webhooks } = (await herald.request('GET', '/events/consumers')).json;
+        assert.deepEqual(webhooks.map(({ name, lag }) => [name, lag]), [['hook', 0], ['slow', 4]]);
+        assert.equal(receiver.record.repeats, 0);
+        receiver.check();
+    });
+
     test('GET /webhooks shows what fails while the store is away, without a lag', async (t) => {
         const redis = await t.redis();
         await redis.start();
