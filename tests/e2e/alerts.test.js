@@ -282,7 +282,7 @@ module.exports = (test) => {
     });
 
     test('bad input is refused by name, in every form', async (t) => {
-        const herald = await alerting(t, 'memory');
+        const herald = await t.herald({ store: 'memory', args: ARGS });
         for (const alertAfter of [0, -1, 1.5, '30', null, true, [30], 2592001, 1e30]) {
             assertRefused(await herald.push('bad', 1, { alertAfter }), /whole number of seconds, 1\.\.2592000/);
         }
@@ -319,3 +319,5 @@ module.exports = (test) => {
         assert.deepEqual(consumer.record.ofType(TYPE), []);
     });
 };
+
+module.exports.lanes = 'stores';

@@ -116,3 +116,5 @@ module.exports = (test) => {
         assert.equal(await herald.metric('herald_client_messages_kept_total'), 1);
     });
 };
+
+module.exports.lanes = 'tests';

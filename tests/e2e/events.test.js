@@ -264,3 +264,5 @@ module.exports = (test) => {
         }
     });
 };
+
+module.exports.lanes = 'stores';

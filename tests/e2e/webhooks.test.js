@@ -108,7 +108,7 @@ module.exports = (test) => {
 
     test('what fails is repeated after a second and later, with the same id and the same bytes', async (t) => {
         const failures = [500, 408, 425, 429, 'reset', 'half', { status: 307, headers: { location: '/elsewhere' } }];
-        for (const answer of failures) {
+        await Promise.all(failures.map(async (answer) => {
             const receiver = await startReceiver(t, { answer: inTurn(answer, 200) });
             const herald = await start(t, [receiver], { store: 'memory' });
             await come(herald, usersOfPartition(3, 1));
@@ -121,8 +121,7 @@ module.exports = (test) => {
             assert.ok(second.atMs - first.atMs >= 700, `${second.atMs - first.atMs} ms`);
             assert.ok(receiver.requests.every(({ url }) => url === receiver.path));
             receiver.check();
-            await herald.stop();
-        }
+        }));
     });
 
     test('GET /webhooks names what went wrong', async (t) => {
@@ -146,7 +145,7 @@ module.exports = (test) => {
 
     test('Retry-After is waited for, in seconds and as a date', { tries: 3 }, async (t) => {
         const later = () => new Date(Date.now() + 4000).toUTCString();
-        for (const value of [() => '3', later]) {
+        await Promise.all([() => '3', later].map(async (value) => {
             const answers = [() => ({ status: 429, headers: { 'retry-after': value() } }), () => 200];
             const receiver = await startReceiver(t, { answer: () => (answers.length > 1 ? answers.shift() : answers[0])() });
             const herald = await start(t, [receiver], { store: 'memory' });
@@ -155,8 +154,7 @@ module.exports = (test) => {
             const [first, second] = receiver.requests;
             assert.ok(second.atMs - first.atMs >= 2500, `${second.atMs - first.atMs} ms`);
             assert.ok(second.atMs - first.atMs < 10000, `${second.atMs - first.atMs} ms`);
-            await herald.stop();
-        }
+        }));
     });
 
     test('an endpoint that does not answer in its time is asked again', async (t) => {

@@ -95,3 +95,5 @@ module.exports = (test) => {
         await waitOnline(node, [stays, ...coming]);
     });
 };
+
+module.exports.lanes = 'tests';

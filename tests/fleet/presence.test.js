@@ -107,3 +107,5 @@ module.exports = (test) => {
         await waitShared([node]);
     });
 };
+
+module.exports.lanes = 'tests';

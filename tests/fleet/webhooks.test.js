@@ -136,3 +136,5 @@ module.exports = (test) => {
         assert.deepEqual(webhooks.map(({ name, inFile }) => [name, inFile]), [['slow', true]]);
     });
 };
+
+module.exports.lanes = 'tests';

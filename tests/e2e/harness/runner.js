@@ -2,7 +2,9 @@
 /* Runs every *.test.js of a folder: --herald PATH [--only NAME] [--at-once N].
  *
  * The tests of a file run one after the other; N files run at the same time, because most tests wait for time to pass. A
- * file that exports `isAlone` runs when the others have ended. NAME is a part of "file: test".
+ * file whose tests wait for long exports `lanes`: 'stores', and those of each store (everyStore) run beside those of the
+ * others and of none; or 'tests', and each runs beside the others. A file that exports `isAlone` runs when the others have
+ * ended. NAME is a part of "file: test".
  * The last line is "N passed, N failed, N skipped"; the exit is 0 when something ran and nothing failed. */
 
 const fs = require('node:fs');
@@ -39,7 +41,7 @@ function load(file) {
         const given = body === undefined ? {} : options;
         tests.push({ name, body: body ?? options, timeoutMs: given.timeoutMs ?? DEFAULT_TIMEOUT_MS, tries: given.tries ?? 1 });
     });
-    return { subject: path.basename(file, '.test.js'), tests, isAlone: declare.isAlone === true };
+    return { subject: path.basename(file, '.test.js'), tests, isAlone: declare.isAlone === true, lanes: declare.lanes };
 }
 
 /* What a test gets: a scope of its own, and the Heralds its whole file shares; a further try has others, and more time. */
@@ -117,8 +119,17 @@ function report(title, failure, logs, ms) {
     return 'failed';
 }
 
-async function runFile({ subject, tests }, options, counts) {
-    const fileScope = new Scope(options.herald);
+/* Lists of tests that run one after the other. */
+function lanesOf({ tests, lanes }) {
+    const found = new Map();
+    for (const test of tests) {
+        const lane = { stores: / \((memory|file|redis)\)$/.exec(test.name)?.[1], tests: test }[lanes];
+        found.set(lane, [...(found.get(lane) ?? []), test]);
+    }
+    return [...found.values()];
+}
+
+async function runLane({ subject, tests, fileScope }, options, counts) {
     for (const test of tests) {
         const title = `${subject}: ${test.name}`;
         if (!title.includes(options.only)) {
@@ -130,6 +141,12 @@ async function runFile({ subject, tests }, options, counts) {
         running.delete(title);
         counts[report(title, failure, logs, Date.now() - begin)] += 1;
     }
+}
+
+async function runFile(file, options, counts) {
+    const { subject } = file;
+    const fileScope = new Scope(options.herald);
+    await Promise.all(lanesOf(file).map((tests) => runLane({ subject, tests, fileScope }, options, counts)));
     try {
         await fileScope.end();
     } catch (error) {
