@@ -209,6 +209,9 @@ Test(store_redis, a_full_redis_refuses_events_and_shows_them)
     struct epoch epoch = page.epoch;
     page_free(&page);
     cr_assert_eq(ack_events("pa", epoch, 2), ERR_OK);
+    cr_assert_eq(consumer_add(store, PARTITION, "pnew", false).error, ERR_STORE_UNAVAILABLE);
+    cr_assert_eq(consumer_add(store, PARTITION, "pa", false).error, ERR_OK,
+                 "it is there, and whoever starts asks so");
     redis_server_do(&server, "CONFIG SET maxmemory 0");
     cr_assert_eq(consumers_list(store, PARTITION).count, 0);
 }

@@ -233,8 +233,9 @@ static void answer_kept(void *owner, void *arg, size_t index, enum err error)
 }
 
 /* What its caller was promised to be kept, and would not do again if it were lost. Of store_serve
- * that is nothing: an event that is lost with its record is written again by whoever serves next. A
- * renewed lease is renewed again. */
+ * that is nothing: an event that is lost with its record is written again by whoever serves next.
+ * Nor is it presence: the link to a primary that lacks it comes up anew, and then the record is put
+ * right (store_presence.is_new); a node that waits here would write nothing more meanwhile. */
 static bool has_written(const struct store_request *request)
 {
     switch (request->op) {
@@ -245,8 +246,6 @@ static bool has_written(const struct store_request *request)
         return true;
     case STORE_OP_CONSUMERS:
         return ((const struct store_consumers *)(const void *)request)->action != CONSUMERS_LIST;
-    case STORE_OP_PRESENCE:
-        return ((const struct store_presence *)(const void *)request)->n_changes > 0;
     default:
         return false;
     }
