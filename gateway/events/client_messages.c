@@ -9,6 +9,7 @@
 #include "gateway/base/metrics.h"
 #include "gateway/events/event_log.h"
 #include "gateway/events/message_rates.h"
+#include "gateway/events/webhooks.h"
 #include "gateway/node/client_message.h"
 #include "gateway/store/store_event_request.h"
 
@@ -187,7 +188,7 @@ static void on_consumers(struct store_request *request)
     struct client_messages *messages =
         CONTAINER_OF(request, struct client_messages, consumers.request);
     if (messages->consumers.error == ERR_OK) {
-        if (messages->consumers.n == 0)
+        if (messages->consumers.n == 0 && !webhooks_have(messages->events->webhooks, SPAN_NONE))
             log_event(LOG_WARN, "messages of clients are kept, and nobody reads them",
                       LOG_TEXT("advice", "GET /events?consumer=NAME, or --webhooks"));
         atomic_store(&messages->has_looked, true);
@@ -225,8 +226,7 @@ enum err client_messages_new(struct events *events, struct client_messages **ret
         free(messages);
         return ERR_NO_MEMORY;
     }
-    bool has_readers = options->webhooks != NULL && options->webhooks[0] != '\0';
-    atomic_init(&messages->has_looked, has_readers || options->demo); /* --demo answers them */
+    atomic_init(&messages->has_looked, options->demo); /* --demo answers them */
     node->take_message = take_message;
     node->takes_plain_messages = strcmp(options->client_messages, "all") == 0;
     *ret_messages = messages;

@@ -53,9 +53,10 @@ enum err events_check(const struct options *options, char *why, size_t why_cap)
 enum err events_new(struct node *node, char *why, size_t why_cap)
 {
     unsigned types;
-    enum err error = read_types(atomic_load(&node->options), &types, why, why_cap);
+    const struct options *options = atomic_load(&node->options);
+    enum err error = events_check(options, why, why_cap);
     if (error == ERR_OK)
-        error = webhooks_check(atomic_load(&node->options), types, why, why_cap);
+        error = read_types(options, &types, why, why_cap);
     if (error != ERR_OK || types == 0)
         return error;
     struct events *events = calloc(1, sizeof *events);

@@ -45,11 +45,12 @@ bool webhooks_have(struct webhooks *webhooks, struct span name)
     LIST_FOR_EACH(link, &webhooks->list)
     {
         const struct webhook *webhook = CONTAINER_OF(link, struct webhook, link);
-        has_it = has_it ||
-                 (!atomic_load(&webhook->is_hidden) && span_equal(span_of(webhook->key + 1), name));
+        bool is_named = name.len == 0 || span_equal(span_of(webhook->key + 1), name);
+        has_it = has_it || (!atomic_load(&webhook->is_hidden) && is_named);
     }
     if (webhooks->first != NULL)
-        has_it = webhook_file_find(webhooks->first, name) != NULL;
+        has_it = name.len == 0 ? webhooks->first->n > 0
+                               : webhook_file_find(webhooks->first, name) != NULL;
     pthread_mutex_unlock(&webhooks->lock);
     return has_it;
 }

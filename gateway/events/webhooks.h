@@ -48,7 +48,7 @@ void webhooks_free(struct webhooks *webhooks);
  * says why. One thread at a time. */
 void webhooks_reload(struct webhooks *webhooks, bool must);
 
-/* Has the file in use an endpoint of this name? Any thread. */
+/* Has the file in use an endpoint of this name? SPAN_NONE: any endpoint? Any thread. */
 MUST_CHECK bool webhooks_have(struct webhooks *webhooks, struct span name);
 
 #endif

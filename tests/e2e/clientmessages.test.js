@@ -224,14 +224,19 @@ module.exports = (test) => {
 
     test('client messages without client.message among the events are refused at start', async (t) => {
         for (const mode of ['v1', 'all']) {
-            const result = await t.runToEnd(['--client-messages', mode, '--check-config']);
-            assert.equal(result.code, 2);
-            assert.match(result.stderr, new RegExp(`--client-messages ${mode} needs --events client.message`));
+            for (const kept of [[], ['--events', 'user.online']]) {
+                for (const flag of [[], ['--check-config']]) {
+                    const result = await t.runToEnd(['--store', 'memory:', '--client-messages', mode, ...kept, ...flag]);
+                    assert.equal(result.code, 2);
+                    assert.match(result.stderr, new RegExp(`--client-messages ${mode} needs --events client.message`));
+                }
+            }
         }
     });
 
     test('that nobody reads what clients say is told at start', async (t) => {
-        const herald = await t.herald({ store: 'file', args: V1_ARGS });
+        const args = [...V1_ARGS, '--webhooks', 'none.ini'];
+        const herald = await t.herald({ store: 'file', args, files: { 'none.ini': '' } });
         await herald.waitLog(/messages of clients are kept, and nobody reads them/);
         await new Consumer(herald, 'reader').peek();
         await herald.stop();
