@@ -393,6 +393,33 @@ static void expect_that_all_stale_has_left(void)
     cr_assert_leq(census.n[FILE_RECORD_PARTITION], PARTITIONS);
 }
 
+/* A user whose grace time runs is on record with times that are an hour ahead after the start. */
+Test(store_file_kill_events, a_clock_that_has_gone_back_before_a_start_keeps_nobody_online)
+{
+    enum { HOUR_MS = 3600 * 1000 };
+    struct store_presence_change change = {
+        .user_id = span_of(users[0][0]), .is_here = true, .last_seen_ms = file_twin_ms};
+    struct store_presence presence = {.partition = partitions[0],
+                                      .node = span_of(nodes[0]),
+                                      .offline_after_ms = GRACE_MS,
+                                      .n_changes = 1,
+                                      .changes = &change};
+    RUN(file_kill_running, store_presence, &presence);
+    change.is_here = false;
+    RUN(file_kill_running, store_presence, &presence);
+    file_kill_copy(true);
+    file_twin_ms -= HOUR_MS;
+    struct store_serve judged = serve_asked(partitions[0], nodes[1]);
+    RUN(file_kill_running, store_serve, &judged);
+    file_twin_ms += GRACE_MS;
+    RUN(file_kill_running, store_serve, &judged);
+    free(judged.alerts);
+    struct store_present list = {.partition = partitions[0], .limit = 10};
+    RUN(file_kill_running, store_present, &list);
+    free(list.users);
+    cr_assert_eq(list.n, 0);
+}
+
 static void live_and_be_killed(uint64_t seed)
 {
     file_kill_live(seed, 400);

@@ -15,8 +15,10 @@ static struct presences *begin_presences(struct partition *partition, int64_t no
 {
     if (partition->presences == NULL && presences_new(&partition->presences) != ERR_OK)
         return NULL;
-    if (partition->presences->began_ms == 0)
+    if (partition->presences->began_ms == 0) {
+        presences_hold_to(partition->presences, now_ms); /* the records may be of a later time */
         partition->presences->began_ms = now_ms;
+    }
     return partition->presences;
 }
 
