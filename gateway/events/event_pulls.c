@@ -121,7 +121,7 @@ static void answer_pull(struct pull *pull, enum err error)
     struct gateway_events *asked = pull->asked;
     end_waiting(pull);
     if (pull->work != NULL)
-        memcpy(pull->positions, pull->work->reader.positions, sizeof pull->positions);
+        event_reader_get_positions(&pull->work->reader, pull->positions);
     asked->error = error == ERR_OK ? write_cursor(pull) : error;
     if (asked->error != ERR_OK)
         buf_clear(&asked->events);

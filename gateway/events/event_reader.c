@@ -19,8 +19,11 @@ static struct reader_part *part_of(struct event_page *page)
 
 static void reset_part(struct event_reader *reader, unsigned partition)
 {
-    const struct event_page *page = &reader->parts[partition].page;
-    reader->parts[partition].shows_reset = true;
+    struct reader_part *part = &reader->parts[partition];
+    const struct event_page *page = &part->page;
+    if (!part->shows_reset)
+        part->before = reader->positions[partition];
+    part->shows_reset = true;
     reader->positions[partition] = (struct event_position){page->epoch, page->start};
     reader->known.resets |= 1u << partition;
     reader->known.positions[partition] = reader->positions[partition];
@@ -272,6 +275,15 @@ enum err event_reader_merge(struct event_reader *reader, unsigned *ret_partition
     }
     (void)note_ends(reader);
     return ERR_OK;
+}
+
+void event_reader_get_positions(const struct event_reader *reader,
+                                struct event_position out[STORE_PARTITIONS])
+{
+    for (unsigned i = 0; i < STORE_PARTITIONS; i++) {
+        const struct reader_part *part = &reader->parts[i];
+        out[i] = part->shows_reset ? part->before : reader->positions[i];
+    }
 }
 
 void event_reader_fini(struct event_reader *reader)

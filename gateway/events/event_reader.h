@@ -21,6 +21,7 @@ struct reader_part {
     bool shows_reset; /* a gap comes first: the position that the reader had means nothing now */
     bool is_wanted;   /* of the load under way */
     uint64_t floor;   /* what the page has up to here was shown before */
+    struct event_position before; /* shows_reset: the position that the reader had */
 };
 
 struct event_reader {
@@ -53,6 +54,11 @@ void event_reader_load(struct event_reader *reader, unsigned partitions, bool is
 /* The partitions that have to be loaded; 0: the answer is complete, or there is nothing more.
  * ERR_NO_MEMORY: the answer is as long as before the event that did not fit. */
 MUST_CHECK enum err event_reader_merge(struct event_reader *reader, unsigned *ret_partitions);
+
+/* The positions of the answer's cursor. Where a reset found no room in the answer it is the one
+ * that the reader had, so that the next answer shows it. */
+void event_reader_get_positions(const struct event_reader *reader,
+                                struct event_position out[STORE_PARTITIONS]);
 
 /* Gives back what it holds. */
 void event_reader_fini(struct event_reader *reader);

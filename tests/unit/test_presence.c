@@ -2,7 +2,7 @@
  * the record is not what it should be. The record is played (tests/support/presence_record.h). */
 #include "gateway/base/clock.h"
 #include "gateway/base/metrics.h"
-#include "gateway/events/presence_compare.h"
+#include "gateway/events/presence_partition.h"
 #include "tests/support/presence_node.h"
 
 #include <criterion/criterion.h>
@@ -220,54 +220,6 @@ Test(presence, finds_out_what_it_has_forgotten_in_an_outage, .timeout = 120)
     cr_expect_eq(presence_record_count(&record), 1);
     expect_events("ada", 1, true);
     expect_events("u79999", 2, false);
-}
-
-/* So many users of one partition, in the order of their names, that they are listed in two pages.
- * `ret_first`: the first of them. */
-static void enter_two_pages(unsigned partition, char ret_first[16])
-{
-    char name[16];
-    for (unsigned i = 0, n = 0; n < 600; i++) {
-        snprintf(name, sizeof name, "u%05u", i);
-        if (store_partition_of(span_of(name)) != partition)
-            continue;
-        presence_node_enter(&one, name);
-        if (n++ == 0)
-            memcpy(ret_first, name, sizeof name);
-    }
-    wait_ms(5000);
-    cr_assert_eq(presence_record_count(&record), 600);
-}
-
-/* The first page of a listing is answered, the second one is under way. */
-static void list_first_page(struct presence_partition *partition)
-{
-    one.link.holds = true;
-    presence_list(partition, OFFLINE_ERROR);
-    presence_poke(partition);
-    presence_node_turn(&one);
-    one.link.holds = false;
-    presence_link_turn(&one.link);
-    one.link.holds = true;
-    presence_node_turn(&one);
-    cr_assert(partition->is_listing && partition->after_len > 0);
-}
-
-Test(presence, lists_the_record_from_its_start_when_that_begins_again_within_a_page)
-{
-    enum { PARTITION = 3 };
-    char first[16];
-    struct presence_partition *partition = &one.events.presence->partitions[PARTITION];
-    enter_two_pages(PARTITION, first);
-    list_first_page(partition);
-    presence_node_leave(&one, first, OFFLINE_CLOSED);
-    presence_table_clear(&partition->table); /* as if there had been no room for it */
-    presence_list(partition, OFFLINE_ERROR);
-    one.link.holds = false;
-    presence_node_turn(&one);
-    wait_ms(2 * GRACE_MS);
-    cr_expect_eq(presence_record_count(&record), 599);
-    expect_events(first, 2, false);
 }
 
 Test(presence, puts_its_users_back_when_another_node_has_ended_them)
