@@ -1,5 +1,7 @@
 #include "gateway/stores/redis/redis_event_log.h"
 
+#include "gateway/stores/redis/redis_page_args.h"
+
 /* --- appends --- */
 
 enum err redis_event_append_send(struct redis_commands *commands, struct store_request *request,
@@ -43,12 +45,11 @@ enum err redis_event_page_send(struct redis_commands *commands, const struct sto
                                const char *more, const struct redis_call *call)
 {
     struct redis_keys keys;
-    struct epoch fresh;
-    enum err error = epoch_random(&fresh);
+    struct redis_page_args args;
+    enum err error = epoch_random(&args.fresh);
     if (error != ERR_OK)
         return error;
     redis_event_keys(commands->common, page->user_id, &keys);
-    struct redis_number after, count, bytes, head, time;
     char wishes[4];
     size_t n_wishes = 0;
     if (page->must_begin)
@@ -57,23 +58,10 @@ enum err redis_event_page_send(struct redis_commands *commands, const struct sto
         wishes[n_wishes++] = 'g';
     if (more[0] == 'r')
         wishes[n_wishes++] = 'r';
-    struct span args[] = {
-        keys.inbox,
-        keys.meta,
-        keys.channel,
-        page->from_acked ? SPAN_LITERAL("") : redis_number_write(&after, page->after),
-        redis_epoch_text(&page->after_epoch),
-        redis_number_write(&count, page->max_count > 0 ? page->max_count : 1),
-        redis_number_write(&bytes, page->max_bytes),
-        redis_number_write(&head, page->known_head),
-        redis_epoch_text(&page->known_epoch),
-        redis_epoch_text(&fresh),
-        page->device,
-        {wishes, n_wishes},
-        redis_number_write(&time, page->known_time),
-    };
-    return redis_commands_eval(commands, call, SCRIPT_EVENT_PAGE, args,
-                               sizeof args / sizeof args[0], 3);
+    struct span words[3 + REDIS_PAGE_ARGS] = {keys.inbox, keys.meta, keys.channel};
+    redis_page_args_write(page, (struct span){wishes, n_wishes}, &args, words + 3);
+    return redis_commands_eval(commands, call, SCRIPT_EVENT_PAGE, words,
+                               sizeof words / sizeof words[0], 3);
 }
 
 void redis_event_page_take(const struct redis_value *reply, struct store_page *page)

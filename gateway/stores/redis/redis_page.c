@@ -8,6 +8,7 @@
 #include "gateway/stores/redis/redis_answer.h"
 #include "gateway/stores/redis/redis_entries.h"
 #include "gateway/stores/redis/redis_event_log.h"
+#include "gateway/stores/redis/redis_page_args.h"
 
 #include <stdlib.h>
 
@@ -19,13 +20,12 @@ static enum err send_page(struct redis_commands *commands, struct store_request 
     if (redis_is_reserved(page->user_id))
         return redis_event_page_send(commands, page, more, call);
     struct redis_keys keys;
-    struct epoch fresh;
-    enum err error = epoch_random(&fresh);
+    struct redis_page_args args;
+    enum err error = epoch_random(&args.fresh);
     if (error != ERR_OK)
         return error;
     redis_keys_write(&keys, commands->common->prefix, page->user_id);
     redis_keys_write_block(&keys);
-    struct redis_number after, count, bytes, head, time;
     char wishes[6];
     size_t n_wishes = 0;
     if (page->is_arrival)
@@ -40,24 +40,11 @@ static enum err send_page(struct redis_commands *commands, struct store_request 
         wishes[n_wishes++] = 'w';
     if (more[0] != '\0')
         wishes[n_wishes++] = more[0];
-    struct span args[] = {
-        keys.inbox,
-        keys.meta,
-        keys.numbers,
-        keys.times,
-        keys.block,
-        page->from_acked ? SPAN_LITERAL("") : redis_number_write(&after, page->after),
-        redis_epoch_text(&page->after_epoch),
-        redis_number_write(&count, page->max_count > 0 ? page->max_count : 1),
-        redis_number_write(&bytes, page->max_bytes),
-        redis_number_write(&head, page->known_head),
-        redis_epoch_text(&page->known_epoch),
-        redis_epoch_text(&fresh),
-        page->device,
-        {wishes, n_wishes},
-        redis_number_write(&time, page->known_time),
-    };
-    return redis_commands_eval(commands, call, SCRIPT_PAGE, args, sizeof args / sizeof args[0], 5);
+    struct span words[5 + REDIS_PAGE_ARGS] = {keys.inbox, keys.meta, keys.numbers, keys.times,
+                                              keys.block};
+    redis_page_args_write(page, (struct span){wishes, n_wishes}, &args, words + 5);
+    return redis_commands_eval(commands, call, SCRIPT_PAGE, words, sizeof words / sizeof words[0],
+                               5);
 }
 
 enum err redis_page_send(struct redis_commands *commands, struct store_request *request,
