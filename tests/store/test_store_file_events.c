@@ -202,6 +202,39 @@ Test(store_file_events, many_restarts_within_the_grace_time_are_no_event)
     free(present.users);
 }
 
+Test(store_file_events, after_many_restarts_who_is_not_back_is_offline_once)
+{
+    enum { USERS = 40, BACK = 15, RESTARTS = 30, EVENTS = USERS + USERS - BACK };
+    char name[32];
+    for (int i = 0; i < USERS; i++) {
+        name_user(4, i, name);
+        user_comes(store, "node-0", name, "{}");
+    }
+    for (int restart = 1; restart < RESTARTS; restart++) {
+        char node[16];
+        snprintf(node, sizeof node, "node-%d", restart);
+        reopen();
+        renew_lease(store, 4, node);
+    }
+    reopen();
+    for (int i = 0; i < BACK; i++) {
+        name_user(4, i, name);
+        user_comes(store, "node-last", name, "{}");
+    }
+    serve_until_head(store, 4, "node-last", EVENTS);
+    for (int i = 0; i < 2; i++) {
+        struct store_serve serve = serve_run(store, serve_asked(4, "node-last"));
+        cr_assert_eq(serve.error, ERR_OK);
+        free(serve.alerts);
+        cr_assert_eq(consumers_list(store, 4).head, EVENTS);
+        struct store_present present =
+            present_run(store, (struct store_present){.partition = 4, .limit = 1000});
+        cr_assert_eq(present.n, BACK);
+        free(present.users);
+        reopen();
+    }
+}
+
 /* ---- the format ---- */
 
 Test(store_file_events, a_file_without_events_is_of_version_3)

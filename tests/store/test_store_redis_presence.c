@@ -242,6 +242,29 @@ Test(store_redis, a_node_whose_own_renewals_were_late_ends_nobody)
     cr_assert(is_offline_told("7", lost_ms), "a renewal in time changes nothing");
 }
 
+static void begin_epoch_at(int64_t began_ms)
+{
+    char line[100];
+    snprintf(line, sizeof line, "HSET herald:{%%events.3}:meta began %lld", (long long)began_ms);
+    redis_server_do(&server, line);
+}
+
+/* What the store had is lost: the other nodes may not have come to it yet. */
+Test(store_redis, nobody_is_ended_in_the_15_s_after_an_epoch_began)
+{
+    open_events();
+    wait_until_judging("nb", "nx");
+    comes("na", "7");
+    int64_t lost_ms = age_node("na");
+    begin_epoch_at(now_ms());
+    renew_lease(store, PARTITION, "nb");
+    expect_no_judge("nb", "the epoch has just begun");
+    begin_epoch_at(now_ms() - STORE_PRESENCE_LEASE_MS - CLOCK_SLACK_MS);
+    renew_lease(store, PARTITION, "nb");
+    serve_as("nb", true);
+    cr_assert(is_offline_told("7", lost_ms));
+}
+
 /* 31 days after nobody renews a lease there is nothing left. */
 Test(store_redis, each_key_of_presence_expires)
 {

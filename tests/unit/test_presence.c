@@ -222,6 +222,34 @@ Test(presence, finds_out_what_it_has_forgotten_in_an_outage, .timeout = 120)
     expect_events("u79999", 2, false);
 }
 
+/* Each process draws a name of its own, and its users come back to it. */
+Test(presence, tells_nothing_of_many_restarts_in_a_row)
+{
+    enum { USERS = 20, RESTARTS = 12 };
+    char name[16];
+    for (int restart = 0; restart <= RESTARTS; restart++) {
+        for (int i = 0; i < USERS; i++) {
+            snprintf(name, sizeof name, "r%d", i);
+            presence_node_enter(&one, name);
+        }
+        wait_ms(3000);
+        if (restart == RESTARTS)
+            break;
+        presence_node_kill(&one);
+        presence_node_open(&one, &record, GRACE_MS, PRESENCE_TYPES);
+        presence_node_start(&one, NULL);
+        wait_ms(1000);
+    }
+    wait_ms(60000);
+    cr_expect_eq(record.n_events, USERS);
+    for (int i = 0; i < USERS; i++) {
+        snprintf(name, sizeof name, "r%d", i);
+        expect_events(name, 1, true);
+        cr_expect_eq(presence_record_find(&record, name)->n_nodes, 1, "the last process has %s",
+                     name);
+    }
+}
+
 Test(presence, puts_its_users_back_when_another_node_has_ended_them)
 {
     enter_many(1000);
