@@ -9,7 +9,7 @@ local action, name = ARGV[1], ARGV[2]
 if not epoch and action ~= 'a' then
     return { 0, 0, '', 0, 0, 0, 0, 0, 0 }
 end
-takes_memory = action == 'a' and redis.call('HEXISTS', meta, 'd!' .. name) == 0
+takes_memory = action == 'a' and not redis.call('HGET', meta, 'd!' .. name)
 if not epoch then
     begin_epoch(ARGV[5])
 end
