@@ -86,13 +86,13 @@ static bool read_wait(struct request *request, uint32_t *ret_wait_ms)
 static bool add_type(struct request *request, struct span text, unsigned *inout_types)
 {
     enum event_type type;
-    char detail[160];
+    char detail[200];
     if (event_type_find(text, &type)) {
         *inout_types |= EVENT_BIT(type);
         return true;
     }
-    snprintf(detail, sizeof detail, "%.*s is no type of events; did you mean %s?",
-             (int)(text.len < 64 ? text.len : 64), text.bytes, event_type_nearest(text));
+    snprintf(detail, sizeof detail, "%.*s is no type of events; %s",
+             (int)(text.len < 64 ? text.len : 64), text.bytes, event_type_hint(text));
     refuse_field(request, "types", detail);
     return false;
 }

@@ -30,8 +30,8 @@ static enum err read_types(const struct options *options, unsigned *ret_types, c
         enum event_type type;
         struct span text = span_of(options->events.values[i]);
         if (!event_type_find(text, &type)) {
-            snprintf(why, why_cap, "--events: %.*s is no type of events; did you mean %s?",
-                     (int)(text.len < 64 ? text.len : 64), text.bytes, event_type_nearest(text));
+            snprintf(why, why_cap, "--events: %.*s is no type of events; %s",
+                     (int)(text.len < 64 ? text.len : 64), text.bytes, event_type_hint(text));
             return ERR_INVALID_FIELD;
         }
         if (type != EVENT_GAP) /* readers are told of gaps in any case */

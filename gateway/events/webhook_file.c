@@ -99,7 +99,7 @@ bool webhook_proxy_is_valid(const char *url)
 static enum err read_types(struct span value, const struct line_reader *at,
                            struct webhook_line *line)
 {
-    char what[160];
+    char what[240];
     line->types = EVENT_BIT(EVENT_GAP);
     if (value.len == 0)
         return refuse_field(at, "types", "must be one type or more, with commas between them");
@@ -111,8 +111,8 @@ static enum err read_types(struct span value, const struct line_reader *at,
             continue;
         }
         if (is_showable(name))
-            snprintf(what, sizeof what, "there is no type \"%.*s\"; did you mean %s?",
-                     (int)name.len, name.bytes, event_type_nearest(name));
+            snprintf(what, sizeof what, "there is no type \"%.*s\"; %s", (int)name.len, name.bytes,
+                     event_type_hint(name));
         else
             snprintf(what, sizeof what, "there is no such type; the first is user.online");
         return refuse_field(at, "types", what);
@@ -166,13 +166,17 @@ enum { N_OPTIONS = sizeof options / sizeof options[0] };
 static enum err refuse_option(const struct line_reader *at, struct span key)
 {
     char what[160];
-    size_t nearest = 0;
-    if (!is_showable(key))
+    size_t nearest = N_OPTIONS;
+    size_t least = key.len / 2 + 1;
+    for (size_t i = 0; i < N_OPTIONS; i++) {
+        size_t distance = text_distance(key, span_of(options[i].name));
+        if (distance >= least)
+            continue;
+        least = distance;
+        nearest = i;
+    }
+    if (nearest == N_OPTIONS || !is_showable(key))
         return refuse_field(at, "option", "only types=, batch=, timeout= and from= may follow");
-    for (size_t i = 1; i < N_OPTIONS; i++)
-        if (text_distance(key, span_of(options[i].name)) <
-            text_distance(key, span_of(options[nearest].name)))
-            nearest = i;
     snprintf(what, sizeof what, "there is no option \"%.*s\"; did you mean %s=?", (int)key.len,
              key.bytes, options[nearest].name);
     return refuse_field(at, "option", what);

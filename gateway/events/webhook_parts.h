@@ -191,6 +191,8 @@ void webhooks_note_settled(struct webhooks *webhooks);
 MUST_CHECK enum err webhooks_read_file(struct watched_file *watched, struct webhook_file **ret_file,
                                        char *why, size_t why_cap);
 void webhooks_warn_if_public(const struct webhooks *webhooks);
+/* Of types that a line names, and of which nothing will ever come. */
+void webhooks_warn_of_types(const struct events *events, const struct webhook_file *file);
 void webhooks_drop_first(struct webhooks *webhooks);
 /* Serves what the file says from now on. */
 void webhooks_take_file(struct webhooks *webhooks, const struct webhook_file *file);

@@ -171,6 +171,20 @@ void webhooks_warn_if_public(const struct webhooks *webhooks)
                   LOG_TEXT("path", webhooks->file.path));
 }
 
+void webhooks_warn_of_types(const struct events *events, const struct webhook_file *file)
+{
+    const unsigned all = (1u << EVENT_TYPES) - 1;
+    for (size_t i = 0; i < file->n; i++) {
+        const struct webhook_line *line = &file->lines[i];
+        unsigned lacking = line->types & ~(events->types | EVENT_BIT(EVENT_GAP));
+        for (unsigned type = 0; line->types != all && type < EVENT_TYPES; type++)
+            if ((lacking & EVENT_BIT(type)) != 0)
+                log_event(LOG_WARN, "a webhook asks for events that --events does not keep",
+                          LOG_TEXT("webhook", line->name),
+                          LOG_TEXT("type", event_type_text((enum event_type)type)));
+    }
+}
+
 /* Other threads look into it under the lock. */
 void webhooks_drop_first(struct webhooks *webhooks)
 {

@@ -77,6 +77,7 @@ void webhooks_reload(struct webhooks *webhooks, bool must)
     log_event(LOG_INFO, "webhooks read again", LOG_TEXT("result", reread_name(result)),
               LOG_INT("webhooks", file->n));
     webhooks_warn_if_public(webhooks);
+    webhooks_warn_of_types(webhooks->events, file);
     reload->webhooks = webhooks;
     reload->file = file;
     webhooks_post(webhooks, &reload->letter, deliver_reload);
@@ -229,6 +230,7 @@ enum err webhooks_new(struct events *events, struct webhooks **ret_webhooks, cha
         goto destroy_lock;
     (void)watched_file_take(&webhooks->file);
     webhooks_warn_if_public(webhooks);
+    webhooks_warn_of_types(events, webhooks->first);
     list_init(&webhooks->list);
     webhooks->events = events;
     webhooks->allows_plain = options->insecure;

@@ -12,6 +12,12 @@ static const char *const type_texts[EVENT_TYPES] = {
 #undef X
 };
 
+static const char *const type_hints[EVENT_TYPES] = {
+#define X(name, text) "did you mean " text "?",
+    EVENT_TYPES_LIST(X)
+#undef X
+};
+
 static const char *const cause_texts[OFFLINE_CAUSES] = {
 #define X(name, text) text,
     OFFLINE_CAUSES_LIST(X)
@@ -43,13 +49,19 @@ bool event_type_find(struct span text, enum event_type *ret_type)
     return true;
 }
 
-const char *event_type_nearest(struct span text)
+const char *event_type_hint(struct span text)
 {
-    const char *nearest = type_texts[0];
-    for (size_t i = 1; i < EVENT_TYPES; i++)
-        if (text_distance(text, span_of(type_texts[i])) < text_distance(text, span_of(nearest)))
-            nearest = type_texts[i];
-    return nearest;
+    const char *hint = "the types are user.online, user.offline, notification.unacknowledged and "
+                       "client.message";
+    size_t least = text.len / 2 + 1;
+    for (size_t i = 0; i < EVENT_TYPES; i++) {
+        size_t distance = text_distance(text, span_of(type_texts[i]));
+        if (distance >= least)
+            continue;
+        least = distance;
+        hint = type_hints[i];
+    }
+    return hint;
 }
 
 const char *offline_cause_text(enum offline_cause cause)

@@ -32,8 +32,8 @@ enum event_type {
 
 const char *event_type_text(enum event_type type);
 bool event_type_find(struct span text, enum event_type *ret_type);
-/* The type whose name is most like it, for an error's advice. */
-const char *event_type_nearest(struct span text);
+/* An error's advice: `did you mean user.online?`, or, where no name is like it, which there are. */
+const char *event_type_hint(struct span text);
 
 /* The type of an event's data; false: it is no event's. */
 bool event_type_of(struct span data, enum event_type *ret_type);

@@ -129,5 +129,6 @@ module.exports = (test) => {
         await listens.roundTrip();
         assert.deepEqual(listens.values(), []);
         assert.equal(backend.stderr, '');
+        assert.doesNotMatch(herald.log, /level=(warn|error)/, 'who follows it is warned of nothing');
     });
 };

@@ -233,6 +233,18 @@ module.exports = (test) => {
         });
     }
 
+    test('a type of which nothing is kept is told of, at the start and when the file is read again', async (t) => {
+        const line = (types) => `hook https://a.example/ ${makeWebhookSecret()} ${types}\n`;
+        const told = (type) => new RegExp(`level=warn event="a webhook asks for events that --events does not keep" webhook=hook type=${type}`);
+        const herald = await start(t, line('types=user.online,client.message'));
+        await herald.waitLog(told('client\\.message'));
+        assert.doesNotMatch(herald.log, told('(user|gap)'));
+        await reload(herald, line('types=notification.unacknowledged'), told('notification\\.unacknowledged'));
+        const after = herald.log.length;
+        await reload(herald, line(''), /webhooks read again/);
+        assert.doesNotMatch(herald.log.slice(after), told('.'), 'without types it asks for what there is');
+    });
+
     test('/readyz waits until events are kept for each endpoint', async (t) => {
         const receiver = await startReceiver(t);
         const redis = await t.redis();

@@ -22,26 +22,33 @@ async function startBehindCut(t, number, redis, args) {
 }
 
 module.exports = (test) => {
-    test('Redis that stands still, or is started again, for longer than the leases last, ends nobody', { timeoutMs: 300000 }, async (t) => {
-        const redis = await startRedis(t);
-        const nodes = await startFleet(t, 2, { store: redis.url, args: presenceArgs('2s') });
-        const seen = await watchPresence(nodes[0]);
-        await subscribeAll(nodes[0], PRESENT.slice(0, 6));
-        await subscribeAll(nodes[1], PRESENT.slice(6));
-        await seen.waitChanges(PRESENT, '+');
-        await sleep(PRESENCE_LEASE_MS + 1000); /* from here on the nodes judge */
-        redis.child.signal('SIGSTOP');
-        await sleep(PRESENCE_LEASE_MS + 5000);
-        redis.child.signal('SIGCONT');
-        await sleep(2 * PRESENCE_LEASE_MS);
-        await seen.assertChanges(PRESENT, '+');
-        await redis.kill();
-        await sleep(PRESENCE_LEASE_MS + 5000);
-        await redis.start();
-        await sleep(2 * PRESENCE_LEASE_MS);
-        await seen.assertChanges(PRESENT, '+');
-        await waitOnline(nodes[1], PRESENT);
-    });
+    const outages = {
+        'Redis that stands still': async (redis) => {
+            redis.child.signal('SIGSTOP');
+            await sleep(PRESENCE_LEASE_MS + 5000);
+            redis.child.signal('SIGCONT');
+        },
+        'Redis that is killed and started again': async (redis) => {
+            await redis.kill();
+            await sleep(PRESENCE_LEASE_MS + 5000);
+            await redis.start();
+        },
+    };
+    for (const [what, happen] of Object.entries(outages)) {
+        test(`${what} after longer than the leases last ends nobody`, { timeoutMs: 300000 }, async (t) => {
+            const redis = await startRedis(t);
+            const nodes = await startFleet(t, 2, { store: redis.url, args: presenceArgs('2s') });
+            const seen = await watchPresence(nodes[0]);
+            await subscribeAll(nodes[0], PRESENT.slice(0, 6));
+            await subscribeAll(nodes[1], PRESENT.slice(6));
+            await seen.waitChanges(PRESENT, '+');
+            await sleep(PRESENCE_LEASE_MS + 1000); /* from here on the nodes judge */
+            await happen(redis);
+            await sleep(2 * PRESENCE_LEASE_MS);
+            await seen.assertChanges(PRESENT, '+');
+            await waitOnline(nodes[1], PRESENT);
+        });
+    }
 
     test('users of a node that alone is cut off from Redis are offline, and online when it is back', { timeoutMs: 300000 }, async (t) => {
         const redis = await startRedis(t);

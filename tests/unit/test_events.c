@@ -36,6 +36,14 @@ Test(events, names_the_nearest_type_for_one_that_is_not_known)
                      "--events: client.mesage is no type of events; did you mean client.message?");
 }
 
+Test(events, names_all_types_for_one_that_is_like_none)
+{
+    list[0] = "all";
+    cr_assert_eq(check(1), ERR_INVALID_FIELD);
+    cr_expect_str_eq(why, "--events: all is no type of events; the types are user.online, "
+                          "user.offline, notification.unacknowledged and client.message");
+}
+
 Test(events, keeps_the_types_that_are_named_and_takes_gap_as_named)
 {
     node_fixture_start();

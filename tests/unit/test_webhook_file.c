@@ -91,6 +91,11 @@ static const struct {
      "hooks:2: option: there is no option \"bach\"; did you mean batch=?"},
     {"a https://h/ " SECRET " " SECRET,
      "hooks:2: option: only types=, batch=, timeout= and from= may follow"},
+    {"a https://h/ " SECRET " zz=1",
+     "hooks:2: option: only types=, batch=, timeout= and from= may follow"},
+    {"a https://h/ " SECRET " types=all",
+     "hooks:2: types: there is no type \"all\"; the types are user.online, user.offline, "
+     "notification.unacknowledged and client.message"},
     {"a https://h/ " SECRET " types=user.onlin",
      "hooks:2: types: there is no type \"user.onlin\"; did you mean user.online?"},
     {"a https://h/ " SECRET " types=gap," SECRET,
