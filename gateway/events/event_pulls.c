@@ -20,7 +20,7 @@
 
 #include <stdlib.h>
 
-enum { DISPLACED_MS = 1000 };
+enum { DISPLACED_MS = 1000, READ_MS = 5000 };
 
 /* The readers of one worker. */
 struct pull_home {
@@ -57,11 +57,12 @@ struct pull {
     uint64_t number;
     int64_t deadline_ms; /* monotonic */
     bool is_waiting;
-    bool is_displaced; /* it waits for its end: another call of its consumer waits for events */
-    bool must_end;     /* it does not wait */
-    bool may_make;     /* the consumer, where it is missing */
-    unsigned news;     /* partitions, since they were loaded last */
-    unsigned behind;   /* partitions in which the cursor acknowledges something */
+    bool is_displaced;     /* it waits for its end: another call of its consumer waits for events */
+    bool must_end;         /* it does not wait */
+    bool may_make;         /* the consumer, where it is missing */
+    int64_t read_until_ms; /* monotonic: what `types` passes over is not read for longer */
+    unsigned news;         /* partitions, since they were loaded last */
+    unsigned behind;       /* partitions in which the cursor acknowledges something */
     struct event_position positions[STORE_PARTITIONS];
     struct pull_work *work; /* NULL: it waits */
 };
@@ -161,6 +162,7 @@ static bool make_work(struct pull *pull)
     reader->out = &pull->asked->events;
     event_resets_get(reader->events->resets, consumer, &reader->known);
     memcpy(reader->positions, pull->positions, sizeof reader->positions);
+    pull->read_until_ms = clock_monotonic_ms() + READ_MS;
     work->acks.key = reader->key;
     pull->work = work;
     return true;
@@ -229,16 +231,19 @@ static void end_reading(struct pull *pull)
 static void merge_pages(struct pull *pull)
 {
     struct event_reader *reader = &pull->work->reader;
-    unsigned partitions;
+    unsigned partitions = 0;
     enum err error = event_reader_merge(reader, &partitions);
+    bool is_over = pull->must_end || clock_monotonic_ms() >= pull->read_until_ms;
     if (error == ERR_FULL && reader->n_written > 0)
-        answer_pull(pull, ERR_OK); /* the next event is large, and begins the next answer */
-    else if (error != ERR_OK)
-        answer_pull(pull, error);
-    else if (partitions != 0)
-        event_reader_load(reader, partitions, false);
-    else
+        error = ERR_OK; /* the next event is large, and begins the next answer */
+    else if (error == ERR_OK && partitions == 0) {
         end_reading(pull);
+        return;
+    } else if (error == ERR_OK && !is_over) {
+        event_reader_load(reader, partitions, false);
+        return;
+    }
+    answer_pull(pull, error);
 }
 
 /* ---- acknowledging ---- */
@@ -311,15 +316,19 @@ static void make_consumer(struct pull *pull, unsigned missing)
 static void on_loaded(struct event_reader *reader)
 {
     struct pull *pull = pull_of(reader);
-    pull->behind |= reader->behind;
+    pull->behind |= pull->asked->has_ack ? reader->behind : 0;
     if (end_if_stopped(pull))
         return;
-    if (reader->error != ERR_OK)
+    if (reader->error != ERR_OK) {
         answer_pull(pull, reader->error);
-    else if (reader->missing != 0 && pull->may_make)
+    } else if (reader->missing != 0 && pull->may_make) {
         make_consumer(pull, reader->missing);
-    else
+    } else if (event_reader_has_lost(reader)) {
+        answer_pull(pull, ERR_OK); /* the next call makes it, and is told */
+    } else {
+        pull->may_make = false;
         acknowledge_cursor(pull);
+    }
 }
 
 /* ---- waiting ---- */

@@ -7,6 +7,7 @@
 
 enum {
     PAGE_MIN = 8, /* a page has a part of the limit that is twice the partition's share, and this */
+    PAGE_SOME_TYPES = 100, /* of a reader that passes others over */
     PAGE_BYTES = 256 << 10,
 };
 
@@ -121,6 +122,13 @@ static void ask_partition(void *of, unsigned partition)
     event_page_read(reader->events, &reader->parts[partition].page);
 }
 
+static uint32_t page_count(const struct event_reader *reader)
+{
+    uint32_t count = reader->limit * 2 / STORE_PARTITIONS + PAGE_MIN;
+    bool takes_all = (reader->types | EVENT_BIT(EVENT_GAP)) == EVENT_BIT(EVENT_TYPES) - 1;
+    return takes_all || count > PAGE_SOME_TYPES ? count : PAGE_SOME_TYPES;
+}
+
 void event_reader_load(struct event_reader *reader, unsigned partitions, bool is_first)
 {
     for (unsigned i = 0; i < STORE_PARTITIONS; i++) {
@@ -136,12 +144,23 @@ void event_reader_load(struct event_reader *reader, unsigned partitions, bool is
             .consumer = consumer_key_span(&reader->key),
             .after_epoch = reader->positions[i].epoch,
             .after = reader->positions[i].seq,
-            .max_count = reader->limit * 2 / STORE_PARTITIONS + PAGE_MIN,
+            .max_count = page_count(reader),
             .max_bytes = PAGE_BYTES,
         };
     }
     /* on_loaded may end the reader in this. */
     partitions_ask(&reader->left, partitions, ask_partition, reader);
+}
+
+bool event_reader_has_lost(const struct event_reader *reader)
+{
+    for (unsigned i = 0; i < STORE_PARTITIONS; i++) {
+        struct epoch epoch = reader->positions[i].epoch;
+        if ((reader->missing & 1u << i) != 0 && !epoch_is_none(epoch) &&
+            !epoch_equal(epoch, reader->parts[i].page.epoch))
+            return true;
+    }
+    return false;
 }
 
 /* ---- merging ---- */

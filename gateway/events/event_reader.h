@@ -51,6 +51,10 @@ struct event_reader {
  * the call. With is_first the positions are a cursor's, and are compared with the partitions'. */
 void event_reader_load(struct event_reader *reader, unsigned partitions, bool is_first);
 
+/* After a load: the consumer is missing where its position is of an epoch that is gone, so the
+ * store has lost it. */
+MUST_CHECK bool event_reader_has_lost(const struct event_reader *reader);
+
 /* The partitions that have to be loaded; 0: the answer is complete, or there is nothing more.
  * ERR_NO_MEMORY: the answer is as long as before the event that did not fit. */
 MUST_CHECK enum err event_reader_merge(struct event_reader *reader, unsigned *ret_partitions);

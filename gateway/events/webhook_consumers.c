@@ -190,7 +190,8 @@ static void deliver_added(struct letter *letter)
     } else if (webhook->call.error == ERR_CONFLICT) {
         remove_leaving(webhooks); /* it needs the place of one that leaves */
         ask_again_later(webhook);
-    } else if (webhook->call.error != ERR_OK) {
+    } else if (webhook->call.error != ERR_OK) { /* a part of the store may be away */
+        webhook->asked_next = (webhook->call.partition + 1) % STORE_PARTITIONS;
         ask_again_later(webhook);
     } else {
         take_added(run, &webhook->call);
@@ -218,9 +219,10 @@ void webhook_add_consumers(struct webhook *webhook)
     if (webhook->is_calling || webhook->is_refused || webhook->webhooks->is_stopping)
         return;
     for (unsigned i = 0; i < STORE_PARTITIONS; i++) {
-        int64_t in_ms = due_in_ms(webhook, i, now_ms);
+        unsigned partition = (webhook->asked_next + i) % STORE_PARTITIONS;
+        int64_t in_ms = due_in_ms(webhook, partition, now_ms);
         if (in_ms == 0) {
-            call_store(webhook, i, CONSUMERS_ADD, deliver_added);
+            call_store(webhook, partition, CONSUMERS_ADD, deliver_added);
             return;
         }
         wait_ms = in_ms < wait_ms ? in_ms : wait_ms;

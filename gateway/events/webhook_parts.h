@@ -85,10 +85,11 @@ struct webhook {
     bool is_gone;          /* is_leaving, and its consumers are removed */
     bool is_calling;       /* the store is asked for its consumers */
     bool is_unused;        /* is_leaving: no other node's file has it */
-    int64_t watched_ms; /* is_leaving: monotonic, since when that is looked at; 0: it is not... */
-    int64_t seen_ms;    /* ...and when it was seen last then, by the store's clock */
-    unsigned n_removed; /* is_leaving: from the last partition on */
-    uint64_t n_unread;  /* is_leaving: what it had not acknowledged */
+    int64_t watched_ms;  /* is_leaving: monotonic, since when that is looked at; 0: it is not... */
+    int64_t seen_ms;     /* ...and when it was seen last then, by the store's clock */
+    unsigned asked_next; /* the partition at which one that needs the consumer is looked for */
+    unsigned n_removed;  /* is_leaving: from the last partition on */
+    uint64_t n_unread;   /* is_leaving: what it had not acknowledged */
     struct store_consumers call;
     struct letter call_letter;
     struct timer call_timer;
@@ -196,8 +197,8 @@ void webhooks_warn_of_types(const struct events *events, const struct webhook_fi
 void webhooks_drop_first(struct webhooks *webhooks);
 /* Serves what the file says from now on. */
 void webhooks_take_file(struct webhooks *webhooks, const struct webhook_file *file);
-/* Asks for consumers of earlier files. */
-void webhooks_find_leftovers(struct webhooks *webhooks);
+/* Serves what the file of the start says, and asks for consumers of earlier files. */
+void webhooks_begin(struct webhooks *webhooks);
 void webhooks_on_leftovers_timer(struct timer *timer);
 /* Frees one that leaves, when nothing of it is under way any more. */
 void webhook_free_if_gone(struct webhook *webhook);

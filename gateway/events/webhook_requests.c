@@ -41,9 +41,11 @@ static enum webhook_state state_of(const struct webhook *webhook)
         return WEBHOOK_STATE_OFF;
     if (webhook->last_ms == 0)
         return WEBHOOK_STATE_IDLE;
-    for (unsigned i = 0; i < STORE_PARTITIONS; i++)
-        if (webhook->runs[i].feed.failures > 0)
+    unsigned served = atomic_load(&webhook->webhooks->served);
+    for (unsigned i = 0; i < STORE_PARTITIONS; i++) {
+        if ((served & 1u << i) != 0 && webhook->runs[i].feed.failures > 0)
             return WEBHOOK_STATE_FAILING;
+    }
     return WEBHOOK_STATE_OK;
 }
 

@@ -148,16 +148,20 @@ static bool add_headers(struct webhook_transfer *transfer)
 #define SET(easy, option, value) (curl_easy_setopt((easy), (option), (value)) == CURLE_OK)
 
 /* NOPROXY "" keeps no_proxy of the environment out, PROXY "" http_proxy and its kin. */
+/* With --insecure, what names this machine is still not for a proxy. */
+#define LOOPBACK_HOSTS "localhost,127.0.0.0/8,::1"
+
 static bool set_route(struct webhook_transfer *transfer)
 {
     CURL *easy = transfer->easy;
     bool is_direct = transfer->request->must_be_loopback;
+    bool is_plain = strncmp(transfer->request->url, "http:", 5) == 0;
     const char *cas = getenv("SSL_CERT_FILE");
     const char *ca_folder = getenv("SSL_CERT_DIR");
     bool is_set = SET(easy, CURLOPT_URL, transfer->request->url) &&
                   SET(easy, CURLOPT_PROTOCOLS_STR, "http,https") &&
                   SET(easy, CURLOPT_PROXY, is_direct ? "" : transfer->sender->proxy) &&
-                  SET(easy, CURLOPT_NOPROXY, "") &&
+                  SET(easy, CURLOPT_NOPROXY, is_plain ? LOOPBACK_HOSTS : "") &&
                   SET(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L) &&
                   SET(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket) &&
                   SET(easy, CURLOPT_OPENSOCKETDATA, transfer);

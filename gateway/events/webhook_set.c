@@ -248,15 +248,26 @@ static void on_leftovers(struct store_request *request)
     webhooks_post(webhooks, &webhooks->leftovers_letter, deliver_leftovers);
 }
 
-void webhooks_on_leftovers_timer(struct timer *timer)
-{
-    webhooks_find_leftovers(CONTAINER_OF(timer, struct webhooks, leftovers_timer));
-}
-
-void webhooks_find_leftovers(struct webhooks *webhooks)
+static void find_leftovers(struct webhooks *webhooks)
 {
     webhooks->leftovers = (struct store_consumers){.request = {.on_done = on_leftovers, .lane = 0},
                                                    .action = CONSUMERS_LIST};
     webhooks_begin_work(webhooks);
     store_consumers(webhooks_node(webhooks)->store, &webhooks->leftovers);
+}
+
+void webhooks_on_leftovers_timer(struct timer *timer)
+{
+    find_leftovers(CONTAINER_OF(timer, struct webhooks, leftovers_timer));
+}
+
+/* What leaves makes room for what comes, so a local store is asked first who leaves. Of a shared
+ * one nobody leaves at the start, and a part of it may be away while others are there. */
+void webhooks_begin(struct webhooks *webhooks)
+{
+    if (store_is_shared(webhooks_node(webhooks)->store)) {
+        webhooks_take_file(webhooks, webhooks->first);
+        webhooks_drop_first(webhooks);
+    }
+    find_leftovers(webhooks);
 }

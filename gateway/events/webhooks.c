@@ -260,7 +260,7 @@ free_webhooks:
 static void deliver_begin(struct letter *letter)
 {
     struct webhooks *webhooks = CONTAINER_OF(letter, struct webhooks, begin_letter);
-    webhooks_find_leftovers(webhooks);
+    webhooks_begin(webhooks);
 }
 
 void webhooks_start(struct webhooks *webhooks)

@@ -231,7 +231,7 @@ static void use_events(void)
     presence_start(events->presence);
     serving_start(events->serving);
     event_log_listen(events->log, &events->webhooks->event_listener);
-    webhooks_find_leftovers(events->webhooks);
+    webhooks_begin(events->webhooks);
     turn();
     for (unsigned i = 0; i < USERS; i++)
         say(i == 0 ? "a" : i == 1 ? "b" : "c");

@@ -170,10 +170,15 @@ module.exports = (test) => {
                 return before.events.length === 1;
             });
         }
+        const waiting = nodes[0].request('GET', `/events?consumer=orders&wait=30&ack=${before.cursor}`);
+        const began = Date.now();
+        await waitUntil('it waits', async () => /^herald_event_waits 1$/m.test((await nodes[0].request('GET', '/metrics')).text));
         await redis.command('FLUSHALL');
         const answer = await nodes[1].post('/events/ack', { consumer: 'orders', cursor: before.cursor });
         assert.ok([200, 404].includes(answer.status), answer.text);
         await nodes[0].subscribe('bob');
+        assert.equal((await waiting).status, 200);
+        assert.ok(Date.now() - began < 25000, 'a call that waits does not wait for what it is not told of');
         for (const node of nodes) {
             let events;
             await waitUntil('bob is seen', async () => {

@@ -411,6 +411,16 @@ module.exports = (test) => {
         await near.waitCount('user.online', 1);
         assert.deepEqual(asked, [`far.example:${far.port}`]);
         far.check();
+        await herald.stop();
+        proxy.on('request', (request, response) => { asked.push(request.url); response.end(); });
+        const plain = `plain http://plain.example/ ${makeWebhookSecret()}\n`;
+        const open = await start(t, [near, near.line().replace('near ', 'named ').replace('127.0.0.1', 'localhost'), plain], {
+            store: 'memory', args: ['--insecure', '--webhook-proxy', `http://127.0.0.1:${proxy.address().port}`],
+        });
+        await come(open, ['bob']);
+        await near.waitFor('both names of this machine', ({ requests }) => requests.length >= 3);
+        await waitShown(open, 'what is elsewhere goes by the proxy', ({ lastStatus }) => lastStatus === 200, 'plain');
+        assert.deepEqual(asked.slice(1), ['http://plain.example/']);
     });
 
     test('a test event is sent at once, and what came back is shown', async (t) => {

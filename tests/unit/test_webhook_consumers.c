@@ -128,7 +128,7 @@ Test(webhook_consumers, are_listed_and_not_forgotten_while_the_file_has_them)
 {
     open_events("shop http://127.0.0.1:1/" SECRET);
     cr_expect_eq(forget("shop").error, ERR_CONFLICT, "the file of the start, not taken yet");
-    webhooks_find_leftovers(webhooks_of_node());
+    webhooks_begin(webhooks_of_node());
     turn();
     const struct gateway_event_consumer *listed = find_webhook("shop");
     cr_assert_not_null(listed);
@@ -167,7 +167,7 @@ Test(webhook_consumers, of_earlier_files_are_removed_also_when_a_file_is_read_be
     add_consumer("wold");
     take_text("other http://127.0.0.1:1/" SECRET);
     turn(); /* each endpoint has its consumers */
-    webhooks_find_leftovers(webhooks_of_node());
+    webhooks_begin(webhooks_of_node());
     turn();
     cr_expect_not_null(find_webhook("other"));
     cr_expect_null(find_webhook("old"));
@@ -179,7 +179,7 @@ Test(webhook_consumers, of_earlier_files_are_removed_also_when_a_file_is_read_be
 Test(webhook_consumers, are_kept_alive_where_nothing_happens)
 {
     open_events("shop http://127.0.0.1:1/" SECRET);
-    webhooks_find_leftovers(webhooks_of_node());
+    webhooks_begin(webhooks_of_node());
     turn();
     for (unsigned day = 0; day < 35; day++) {
         node_fixture_stall_ms(DAY_MS + 1000);
@@ -193,4 +193,45 @@ Test(webhook_consumers, are_kept_alive_where_nothing_happens)
         cr_expect_geq(call.list[0].seen_ms,
                       NODE_FIXTURE_WALL_MS + node_fixture_now_ms() - 2 * (int64_t)DAY_MS);
     }
+}
+
+/* One primary of a Cluster is away: what the others have is served. */
+Test(webhook_consumers, are_added_where_the_store_is_there_while_a_part_of_it_is_away)
+{
+    open_events("shop http://127.0.0.1:1/" SECRET);
+    store_double_fail_consumers(5);
+    webhooks_begin(webhooks_of_node());
+    for (unsigned second = 0; second < 5; second++) {
+        node_fixture_wait_ms(1000);
+        turn();
+    }
+    const struct webhook *webhook = webhooks_find(webhooks_of_node(), SPAN_LITERAL("shop"));
+    cr_assert_not_null(webhook);
+    for (unsigned i = 0; i < STORE_PARTITIONS; i++)
+        cr_expect_eq(webhook->runs[i].is_added, i != 5, "partition %u", i);
+    cr_expect_not(webhook->is_settled);
+    store_double_fail_consumers(STORE_PARTITIONS);
+    for (unsigned second = 0; second < 3; second++) {
+        node_fixture_wait_ms(1000);
+        turn();
+    }
+    cr_expect(webhook->runs[5].is_added);
+    cr_expect(webhook->is_settled);
+}
+
+/* Who is left over is not known while the partition that would say so is away. */
+Test(webhook_consumers, of_a_shared_store_are_added_before_the_leftovers_are_known)
+{
+    store_double_set_shared();
+    open_events("shop http://127.0.0.1:1/" SECRET);
+    store_double_fail_consumers(0);
+    webhooks_begin(webhooks_of_node());
+    for (unsigned second = 0; second < 5; second++) {
+        node_fixture_wait_ms(1000);
+        turn();
+    }
+    const struct webhook *webhook = webhooks_find(webhooks_of_node(), SPAN_LITERAL("shop"));
+    cr_assert_not_null(webhook);
+    for (unsigned i = 0; i < STORE_PARTITIONS; i++)
+        cr_expect_eq(webhook->runs[i].is_added, i != 0, "partition %u", i);
 }
