@@ -197,4 +197,6 @@ Test(store_contract, refuses_an_alert_where_the_partition_is_filling)
     contract_open_events((struct store_config){.events_max = 16});
     event_append_numbers(store, partition_of("anna"), 1, 12);
     cr_assert_eq(push_with_alert(store, "anna", 500, "").error, ERR_FULL);
+    cr_assert_eq(consumer_add(store, partition_of("anna"), "wnew", true).error, ERR_OK);
+    cr_assert_eq(push_with_alert(store, "anna", 500, "").error, ERR_OK, "nobody will read those");
 }

@@ -54,6 +54,37 @@ Test(store_contract, what_the_only_consumer_began_after_leaves_when_it_acknowled
     expect_events(store, 0, "wnew", ".");
 }
 
+/* Else nothing would be accepted, nothing read and nothing acknowledged for their time to live. */
+Test(store_contract, what_all_consumers_have_passed_over_makes_room_for_what_is_bounded)
+{
+    contract_open_events((struct store_config){.events_max = 16});
+    event_append_numbers(store, 0, 1, 12);
+    cr_assert_eq(event_append_bounded(store, 0, "{}"), ERR_FULL);
+    cr_assert_eq(consumer_add(store, 0, "wnew", true).error, ERR_OK);
+    cr_assert_eq(consumer_add(store, 0, "wold", false).error, ERR_OK);
+    cr_assert_eq(event_append_bounded(store, 0, "{}"), ERR_FULL, "one has to read it still");
+    cr_assert_eq(consumer_remove(store, 0, "wold").error, ERR_OK);
+    cr_assert_eq(consumer_add(store, 0, "wold", false).error, ERR_OK);
+    cr_assert_eq(event_append_bounded(store, 0, "{\"n\":13}"), ERR_OK);
+    cr_assert_eq(consumers_list(store, 0).count, 1);
+    expect_events(store, 0, "wnew", ".");
+    expect_events(store, 0, "wold", ".");
+}
+
+Test(store_contract, a_consumer_from_now_on_makes_room_where_it_is_alone)
+{
+    contract_open_events((struct store_config){.events_max_bytes = 4000});
+    char big[1000];
+    snprintf(big, sizeof big, "{\"text\":\"%0*d\"}", (int)sizeof big - 20, 0);
+    for (int i = 0; i < 4; i++)
+        event_append(store, 0, big);
+    cr_assert_eq(event_append_bounded(store, 0, "{}"), ERR_FULL);
+    cr_assert_eq(consumer_add(store, 0, "wnew", true).error, ERR_OK);
+    cr_assert_eq(event_append_bounded(store, 0, "{\"n\":1}"), ERR_OK);
+    cr_assert_eq(consumers_list(store, 0).count, 1);
+    expect_events(store, 0, "wnew", ".");
+}
+
 Test(store_contract, adding_a_consumer_again_changes_nothing)
 {
     event_append_numbers(store, 0, 1, 5);

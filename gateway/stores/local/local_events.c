@@ -34,12 +34,6 @@ enum err local_begin_partition(struct local_state *state, struct partition *part
     return ERR_OK;
 }
 
-bool local_is_partition_filling(const struct local_state *state, const struct partition *partition)
-{
-    return (uint64_t)partition->n * 4 >= (uint64_t)state->events_max * 3 ||
-           partition->bytes >= state->events_max_bytes / 4 * 3;
-}
-
 /* ---- leaving ---- */
 
 static void drop_oldest(struct local_state *state, struct partition *partition,
@@ -57,6 +51,25 @@ void local_drop_read(struct local_state *state, struct partition *partition)
     partition_follow(partition);
     while (partition->n > 0 && partition_left(partition) < partition->acked)
         drop_oldest(state, partition, GAP_NONE);
+}
+
+static bool is_filling(const struct local_state *state, const struct partition *partition)
+{
+    return (uint64_t)partition->n * 4 >= (uint64_t)state->events_max * 3 ||
+           partition->bytes >= state->events_max_bytes / 4 * 3;
+}
+
+/* A consumer that began behind what is kept has moved nothing yet, and there may be no event that
+ * it could acknowledge. */
+bool local_is_partition_filling(struct local_state *state, struct partition *partition)
+{
+    if (is_filling(state, partition) && consumers_count(partition->consumers) > 0 &&
+        consumers_lowest(partition->consumers) > partition->acked && local_can_add(state) &&
+        group_reserve(&state->group, 0, partition->n) == ERR_OK) {
+        local_drop_read(state, partition);
+        group_write_partition(&state->group, partition);
+    }
+    return is_filling(state, partition);
 }
 
 /* At most `max` that should have left by then. Room in the group is reserved for these. */

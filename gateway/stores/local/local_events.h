@@ -17,8 +17,9 @@ static inline bool local_can_add(const struct local_state *state)
 /* Gives a partition that has none its epoch. */
 MUST_CHECK enum err local_begin_partition(struct local_state *state, struct partition *partition);
 
-/* Is it three quarters full? Then what was accepted before could be pushed out soon. */
-bool local_is_partition_filling(const struct local_state *state, const struct partition *partition);
+/* Is it three quarters full? Then what was accepted before could be pushed out soon. Before it says
+ * so, what no consumer will read leaves. */
+bool local_is_partition_filling(struct local_state *state, struct partition *partition);
 
 /* An event on its way into the partition, without a number. NULL: no memory. */
 struct notification *local_make_event(const struct local_state *state,

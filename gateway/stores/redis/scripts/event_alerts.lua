@@ -9,10 +9,7 @@ local max_count, max_bytes, max_alerts, window = struct.unpack('<dddd', ARGV[1])
 local alerts, answer = KEYS[4], {}
 takes_memory = true
 expire()
-while low <= acked and low <= head and 4 * bytes >= 3 * max_bytes do
-    sweep(SWEEP)
-end
-local is_full = 4 * (head - math.max(low - 1, acked)) >= 3 * max_count or 4 * bytes >= 3 * max_bytes
+local is_full = is_filling(max_count, max_bytes)
 local n = redis.call('ZCOUNT', alerts, '0', '+inf')
 for i = 2, #ARGV, 2 do
     local added = redis.call('ZADD', alerts, 'NX', ARGV[i], ARGV[i + 1])

@@ -10,11 +10,7 @@ if not epoch then
 end
 expire()
 sweep(SWEEP)
-while is_bounded == 1 and low <= acked and 4 * bytes >= 3 * max_bytes do
-    sweep(SWEEP) -- what has left already counts in bytes until then
-end
-if is_bounded == 1
-    and (4 * (head - math.max(low - 1, acked)) >= 3 * max_count or 4 * bytes >= 3 * max_bytes) then
+if is_bounded == 1 and is_filling(max_count, max_bytes) then
     if is_changed then
         save()
     end

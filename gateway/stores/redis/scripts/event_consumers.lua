@@ -1,4 +1,4 @@
--- Stands after event_record.lua in the scripts that need all consumers.
+-- Stands after event_record.lua in the scripts that may need all consumers.
 local MONTH_MS = 30 * DAY_MS
 local consumers = {} -- name -> { position, seen }
 
@@ -35,4 +35,20 @@ end
 
 local function write_consumer(name, position)
     return 'd!' .. name, digits(position) .. ':' .. digits(now)
+end
+
+-- Are three quarters of a partition there? Before that is said, what all have passed over leaves: one that
+-- began behind it has moved nothing yet, and there may be no event that it could acknowledge.
+local function is_filling(max_count, max_bytes)
+    local function is_over()
+        return 4 * (head - math.max(low - 1, acked)) >= 3 * max_count or 4 * bytes >= 3 * max_bytes
+    end
+    if is_over() then
+        load_consumers()
+        settle_acked()
+        while low <= acked and low <= head and 4 * bytes >= 3 * max_bytes do
+            sweep(SWEEP) -- what has left already counts in bytes until then
+        end
+    end
+    return is_over()
 end
