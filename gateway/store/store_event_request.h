@@ -3,10 +3,11 @@
  * and the consumer as the device.
  *
  * A partition is an inbox from which events leave at its low end only: acknowledged by every
- * consumer, expired (a minute late at most), or pushed out by overflow. So its numbers have no
- * holes. Its ceilings and its time to live are those of store_config, and what is counted or listed
- * of users does not count it. Beside the events it keeps who is online, the alerts that are
- * pending, and (a shared store) the leases of nodes.
+ * consumer, expired, or pushed out by overflow. So its numbers have no holes. At least 256 a second
+ * expire, and two with each event that comes, so one is a minute late at most where no more than
+ * 15 360 expire at once. Its ceilings and its time to live are those of store_config, and what is
+ * counted or listed of users does not count it. Beside the events it keeps who is online, the
+ * alerts that are pending, and (a shared store) the leases of nodes.
  *
  * Each request is one step: its whole effect is committed before on_done runs, or nothing of it.
  * As everywhere (store.h): ERR_STORE_UNAVAILABLE can hide a step that was done, and each of these
@@ -43,7 +44,8 @@ struct store_event_append {
     struct store_request request;
     unsigned partition;
     bool is_bounded; /* refused with ERR_FULL from three quarters of the ceilings on, so that what
-                      * was accepted is not pushed out at once by what comes next */
+                      * was accepted is not pushed out at once by what comes next. What all
+                      * consumers have passed over leaves before */
     size_t n;        /* 1..STORE_EVENTS_AT_ONCE */
     const struct span *events; /* the data of each: proto/note/event.h */
     enum err error;            /* out: ERR_OK, ERR_FULL, ERR_STORE_UNAVAILABLE */

@@ -157,6 +157,33 @@ Test(store_redis, expired_events_leave_at_the_low_end_and_are_told)
     page_free(&page);
 }
 
+/* More than a walk a second takes: each event that comes takes two with it, so that as many as come
+ * in can go out, and none is pushed out that has long expired. */
+Test(store_redis, what_expires_faster_than_it_is_looked_for_leaves_with_what_comes)
+{
+    enum { AT_ONCE = STORE_EVENTS_AT_ONCE, ROUNDS = 9 };
+    struct span events[AT_ONCE];
+    for (size_t i = 0; i < AT_ONCE; i++)
+        events[i] = span_of("{}");
+    contract_open_events((struct store_config){.events_max = 2 * MANY, .event_ttl_s = TTL_S});
+    move_clock(1000);
+    consumer_add(store, PARTITION, "pa", false);
+    for (int i = 0; i < MANY / AT_ONCE; i++)
+        event_append_run(store, (struct store_event_append){
+                                    .partition = PARTITION, .n = AT_ONCE, .events = events});
+    move_clock(TTL_S * 1000 + 100);
+    for (int i = 0; i < ROUNDS; i++)
+        event_append_run(store, (struct store_event_append){
+                                    .partition = PARTITION, .n = AT_ONCE, .events = events});
+    struct store_consumers consumers = consumers_list(store, PARTITION);
+    cr_assert_eq(consumers.count, ROUNDS * AT_ONCE, "%llu", (unsigned long long)consumers.count);
+    struct store_page page = event_page(store, PARTITION, "pa");
+    cr_assert_eq(page.n_gaps, 1);
+    cr_assert_eq(page.gaps[0].to, MANY);
+    cr_assert_eq(page.gaps[0].cause, GAP_EXPIRED);
+    page_free(&page);
+}
+
 /* What Redis drops by itself, half a minute after the last event, is told like what a step finds.
  */
 Test(store_redis, a_partition_that_redis_has_dropped_has_expired)

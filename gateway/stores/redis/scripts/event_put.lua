@@ -1,7 +1,9 @@
 -- Stands after event_record.lua in the scripts that append events.
 
--- Numbers and keeps them, and pushes out the oldest of a full partition; the newest always stays.
+-- Numbers and keeps them, each of which takes two with it whose time is over, and pushes out the oldest of
+-- a full partition; the newest always stays.
 local function put(events, ttl, max_count, max_bytes)
+    expire_some(2 * #events)
     local expires = now + ttl
     local before, fields = digits(expires) .. ':' .. digits(now) .. ':0:', {}
     if low > head then

@@ -130,6 +130,18 @@ local function expire()
     end
 end
 
+-- Up to `n` whose time is over, where more expire than expire() looks for.
+local function expire_some(n)
+    while n > 0 and due <= now + WALK_MS and low <= head do
+        local expires, size = first()
+        if not expires or expires > now then
+            return
+        end
+        take_first(size, 'e')
+        n = n - 1
+    end
+end
+
 -- ---- writing ----
 
 -- Of the ranges those that somebody may still ask for, with room for one more: the two oldest become
