@@ -265,6 +265,26 @@ Test(store_redis, nobody_is_ended_in_the_15_s_after_an_epoch_began)
     cr_assert(is_offline_told("7", lost_ms));
 }
 
+/* A clock that was set back, or another primary whose clock is behind. */
+Test(store_redis, who_was_seen_at_a_time_that_has_not_come_is_offline_in_time)
+{
+    enum { AHEAD_MS = 3600 * 1000 };
+    char line[160];
+    open_events();
+    wait_until_judging("nb", "nx");
+    comes("nb", "7");
+    leaves("nb", "7", now_ms());
+    long long ahead_ms = now_ms() + AHEAD_MS;
+    snprintf(line, sizeof line, "HSET herald:{%%events.3}:on 7 o:%lld:silent", ahead_ms);
+    redis_server_do(&server, line);
+    snprintf(line, sizeof line, "ZADD herald:{%%events.3}:offline %lld 7", ahead_ms);
+    redis_server_do(&server, line);
+    comes("na", "8");
+    write_lease("na", ahead_ms, ahead_ms);
+    serve_until_head(store, PARTITION, "nb", count_events() + 2);
+    expect_here("", "");
+}
+
 /* 31 days after nobody renews a lease there is nothing left. */
 Test(store_redis, each_key_of_presence_expires)
 {

@@ -25,7 +25,7 @@ local known = redis.call('HGETALL', leases)
 for i = 1, #known, 2 do
     local renewed, since, mark = string.match(known[i + 1], '^(%d+):(%d+):(l?)')
     if not renewed or mark == 'l' or math.abs(now - renewed) >= lease then
-        lost[#lost + 1] = { known[i], tonumber(renewed or now) }
+        lost[#lost + 1] = { known[i], math.min(tonumber(renewed or now), now) }
     elseif known[i] ~= node then
         n_nodes = n_nodes + 1
     elseif now >= tonumber(renewed) and now - renewed < late then
@@ -94,6 +94,18 @@ local function offline_event(user, record)
         .. ',"lastSeen":' .. (seen or digits(now)) .. ',"cause":"' .. (cause or 'node-lost') .. '"}'
 end
 
+-- By a clock that has gone back since, or of another Redis: what was seen is not later than now.
+local function hold_to_now(n)
+    local ahead = redis.call('ZRANGE', offline, '(' .. digits(now), '+inf', 'BYSCORE', 'LIMIT', '0',
+        digits(n))
+    for _, user in ipairs(ahead) do
+        local cause = string.match(redis.call('HGET', on, user) or '', '^o:%d+:(.*)$')
+        redis.call('HSET', on, user, 'o:' .. digits(now) .. ':' .. (cause or 'node-lost'))
+        redis.call('ZADD', offline, digits(now), user)
+    end
+    has_more = has_more or #ahead == n
+end
+
 local function end_users(n)
     local found = redis.call('ZRANGE', offline, '-inf', digits(now - grace), 'BYSCORE', 'LIMIT', '0',
         digits(n))
@@ -123,6 +135,7 @@ local began = tonumber(redis.call('HGET', meta, 'began') or now)
 if is_mine and string.find(wishes, 'j', 1, true) and math.abs(now - began) >= lease
     and now - hears_since >= lease then
     take_users(max_users)
+    hold_to_now(max_users)
     end_users(max_users)
 end
 local words = ''
