@@ -39,8 +39,9 @@ bool client_describe(const struct client *client, char room[CLIENT_DESCRIPTION_B
 void client_note_present(struct client *client)
 {
     const struct delivery_events *events = &client_worker(client)->node->delivery_events;
-    if (client->is_present || events->on_online == NULL)
+    if (client->is_present)
         return;
     client->is_present = true;
-    events->on_online(client);
+    if (events->on_online != NULL)
+        events->on_online(client);
 }

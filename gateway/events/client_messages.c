@@ -27,6 +27,7 @@ struct client_messages {
 /* A message under way, in one block of memory but for its data. */
 struct kept_message {
     struct client_message message; /* its texts are these */
+    struct store_peek peek;        /* may_be_blocked */
     struct event_append append;
     struct letter letter;
     struct node *node;
@@ -77,6 +78,8 @@ static void count_unkept(enum err error)
 {
     if (error == ERR_FULL)
         metrics_count(METRIC_MESSAGES_UNKEPT_FULL);
+    else if (error == ERR_FORBIDDEN)
+        metrics_count(METRIC_MESSAGES_UNKEPT_BLOCKED);
     else if (error == ERR_NO_MEMORY)
         metrics_count(METRIC_MESSAGES_UNKEPT_MEMORY);
     else
@@ -147,19 +150,53 @@ static struct kept_message *kept_new(struct node *node, const struct client_mess
     return kept;
 }
 
-static enum err append_message(struct client_messages *messages,
-                               const struct client_message *message)
+static enum err append_kept(struct kept_message *kept)
 {
-    struct kept_message *kept = kept_new(messages->events->node, message);
-    if (kept == NULL)
-        return ERR_NO_MEMORY;
     kept->append = (struct event_append){
         .on_done = on_appended,
         .user_id = kept->message.said.user_id,
         .data = buf_span(&kept->data),
         .is_bounded = true,
     };
-    enum err error = event_log_append(messages->events->log, &kept->append);
+    return event_log_append(kept->node->events->log, &kept->append);
+}
+
+/* A page with no session has shown nobody that its user is not blocked: a kick holds for what it
+ * says as well. */
+static void on_peeked(struct store_request *request)
+{
+    struct kept_message *kept = CONTAINER_OF(request, struct kept_message, peek.request);
+    enum err error = kept->peek.error;
+    if (error == ERR_OK && kept->peek.blocked_until_ms != 0)
+        error = ERR_FORBIDDEN;
+    if (error == ERR_OK)
+        error = append_kept(kept);
+    if (error == ERR_OK)
+        return;
+    kept->append.error = error;
+    on_appended(&kept->append);
+}
+
+static void peek_and_append(struct kept_message *kept)
+{
+    struct span user_id = kept->message.said.user_id;
+    kept->peek = (struct store_peek){
+        .request = {.on_done = on_peeked, .lane = client_map_home(kept->node->map, user_id)},
+        .user_id = user_id,
+    };
+    store_peek(kept->node->store, &kept->peek);
+}
+
+static enum err keep_message(struct client_messages *messages, const struct client_message *message)
+{
+    struct kept_message *kept = kept_new(messages->events->node, message);
+    if (kept == NULL)
+        return ERR_NO_MEMORY;
+    if (message->may_be_blocked) {
+        peek_and_append(kept);
+        return ERR_OK;
+    }
+    enum err error = append_kept(kept);
     if (error != ERR_OK)
         free_kept(kept);
     return error;
@@ -175,7 +212,7 @@ static enum err take_message(struct node *node, const struct client_message *mes
     enum err error = count_in_rate(messages, message->said.user_id);
     if (error != ERR_OK)
         return error;
-    error = append_message(messages, message);
+    error = keep_message(messages, message);
     if (error != ERR_OK)
         count_unkept(error);
     return error;

@@ -11,11 +11,14 @@ enum { CLIENT_MESSAGE_MAX_BYTES = 64 * 1024 };
 
 struct client_message {
     struct event_message said; /* what it points to is copied inside the call */
-    struct worker *worker;     /* the caller's */
+    bool
+        may_be_blocked; /* nobody has looked: it is not kept if the store says so (ERR_FORBIDDEN) */
+    struct worker *worker; /* the caller's */
     void *owner;
     /* Once, on that worker's thread, never inside the call: ERR_OK, it is kept; ERR_FULL: the event
-     * log is filled to three quarters; ERR_STORE_UNAVAILABLE. The answers to one user's messages
-     * that are kept come in the order of the calls. `said` has no device. */
+     * log is filled to three quarters; ERR_FORBIDDEN: the user is blocked; ERR_STORE_UNAVAILABLE.
+     * The answers to one user's messages that are kept come in the order of the calls. `said` has
+     * no device. */
     void (*on_answer)(const struct client_message *message, enum err error);
 };
 

@@ -48,6 +48,8 @@ static void refuse_message(struct message_work *work, enum err error)
                     NULL);
     else if (error == ERR_TOO_LARGE)
         refuse_work(work, ERR_TOO_LARGE, "the message is longer than this server takes", "data");
+    else if (error == ERR_FORBIDDEN)
+        refuse_work(work, ERR_FORBIDDEN, "the user is blocked", NULL);
     else if (error == ERR_FULL)
         refuse_work(work, ERR_STORE_UNAVAILABLE, "too many events wait for the backends", NULL);
     else
@@ -108,6 +110,7 @@ static void take_message(struct message_work *work)
                 .client_id = {work->id_json.bytes + 1, work->id_json.len - 2},
                 .data = data,
             },
+        .may_be_blocked = true,
         .worker = http_conn_worker(http_conn),
         .owner = work,
         .on_answer = on_answer,

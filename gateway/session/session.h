@@ -107,6 +107,7 @@ struct session_extra {
     struct session_auth auth;
     struct session_hold hold;
     uint8_t n_unanswered; /* messages for the backends that were taken (session_unanswered.c) */
+    bool may_be_blocked;  /* the last of these was taken so (client_message.h) */
     bool is_torn; /* plain: the message under way began where its pieces were not kept, and is
                    * dropped */
     union {

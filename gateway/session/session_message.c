@@ -74,7 +74,7 @@ static void on_answer(const struct client_message *message, enum err error)
     struct span raw_id = message->said.client_id;
     struct session *session = find_session(message);
     message->worker->n_unanswered--;
-    if (session == NULL)
+    if (session == NULL || error == ERR_FORBIDDEN) /* its first page closes it */
         return;
     if (session->level != LEVEL_V1 && error != ERR_OK) {
         close_plain(session, error);
@@ -92,10 +92,21 @@ static void on_answer(const struct client_message *message, enum err error)
 
 /* ---- what it says ---- */
 
+/* Until its first page has come nobody knows. What follows such a message while it has no answer
+ * goes the same way, so that none overtakes another. */
+static bool may_be_blocked(const struct session *session)
+{
+    const struct session_extra *extra = session->extra;
+    return !session->client->is_present || (extra->may_be_blocked && extra->n_unanswered > 0);
+}
+
 static enum err take_message(struct session *session, struct span client_id, struct span data)
 {
     struct worker *worker = session_worker(session);
     const struct client *client = session->client;
+    if (session_extra(session) == NULL)
+        return ERR_NO_MEMORY;
+    session->extra->may_be_blocked = may_be_blocked(session);
     const struct client_message message = {
         .said =
             {
@@ -107,11 +118,10 @@ static enum err take_message(struct session *session, struct span client_id, str
                 .client_id = client_id,
                 .data = data,
             },
+        .may_be_blocked = session->extra->may_be_blocked,
         .worker = worker,
         .on_answer = on_answer,
     };
-    if (session_extra(session) == NULL)
-        return ERR_NO_MEMORY;
     enum err error = client_message_take(worker->node, &message);
     if (error == ERR_OK)
         session_count_unanswered(session);

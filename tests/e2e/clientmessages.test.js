@@ -197,6 +197,19 @@ module.exports = (test) => {
         }
     });
 
+    everyStore(test, 'a user who is blocked says nothing', async (t, store) => {
+        const herald = await t.herald({ store, args: ALL_ARGS });
+        const kick = await herald.post('/deleteClient', { userId: 'kicked', blockFor: 60 });
+        assert.equal(kick.status, 200);
+        const answer = await say(herald, 'kicked', 'k-1', '1');
+        isProblem(answer, 403, 'forbidden');
+        assert.equal(answer.json.detail, 'the user is blocked');
+        assert.equal(await herald.metric('herald_client_messages_unkept_total{cause="blocked"}'), 1);
+        assert.equal((await say(herald, 'free', 'f-1', '1')).status, 202);
+        const events = await new Consumer(herald, 'reader').peek();
+        assert.deepEqual(events.map((event) => event.userId), ['free']);
+    });
+
     test('POST /message is refused by the name of what is wrong', async (t) => {
         const herald = await t.herald({ store: 'memory', args: [...FAST_ARGS, '--allowed-origin', 'https://app.example'] });
         for (const [userId, id, field] of [['p', undefined, 'id'], ['p', '', 'id'], ['p', 'x'.repeat(65), 'id'], ['p', '%ff', 'id'],

@@ -5,6 +5,7 @@
 #include "gateway/session/session_close.h"
 #include "gateway/session/session_unanswered.h"
 #include "tests/support/node_fixture.h"
+#include "tests/support/store_double.h"
 #include "tests/support/subscriber.h"
 
 #include <criterion/criterion.h>
@@ -103,6 +104,33 @@ static void expect_error(const char *text, const char *code)
 }
 
 /* ---- herald.v1 ---- */
+
+/* A message may come with the handshake, before the store has shown whether the user is blocked. */
+Test(session_message, says_of_its_user_that_nobody_has_looked_until_the_first_page_has_come)
+{
+    store_double_start();
+    store_double_hold(STORE_OP_PAGE);
+    subscriber_enter(&subscriber, LEVEL_V1, "u", "tab");
+    say(1);
+    node_fixture_turn();
+    cr_assert_eq(n_taken, 1);
+    cr_expect(taken[0].message.may_be_blocked);
+    store_double_release(STORE_OP_PAGE);
+    node_fixture_turn();
+    subscriber_expect_start(&subscriber, "{\"type\":\"hello\"");
+    say(2);
+    node_fixture_turn();
+    cr_expect(taken[1].message.may_be_blocked, "it would overtake the first");
+    answer_next(ERR_OK);
+    answer_next(ERR_OK);
+    say(3);
+    node_fixture_turn();
+    cr_expect_not(taken[2].message.may_be_blocked);
+    answer_next(ERR_OK);
+    expect_accepted(1);
+    expect_accepted(2);
+    expect_accepted(3);
+}
 
 Test(session_message, is_taken_byte_for_byte_and_accepted_when_it_is_kept)
 {
