@@ -70,7 +70,7 @@ struct webhook {
     struct list link; /* webhooks->list; changed under webhooks->lock */
     struct webhooks *webhooks;
     struct webhook_config *config;
-    char key[STORE_CONSUMER_KEY_MAX_BYTES]; /* of the consumer */
+    char key[STORE_CONSUMER_KEY_MAX_BYTES + 1]; /* of the consumer, with a NUL */
     size_t key_len;
     bool is_leaving;    /* it is not in the file any more, or never was */
     bool is_refused;    /* there are too many consumers */
@@ -113,7 +113,7 @@ struct webhooks {
     bool is_quiet;       /* under the lock: it is stopping, and nothing is under way */
     bool are_settled;    /* under the lock: each endpoint is settled */
     char conflict[1024]; /* under the lock: why an endpoint was refused; empty: none was */
-    struct list list;    /* of struct webhook, in the order of the file */
+    struct list list;    /* of struct webhook, in the order in which files brought them */
     struct metrics_source source;
     struct event_listener event_listener;
     struct serving_listener serving_listener;

@@ -58,7 +58,7 @@ struct webhook_shown {
 struct webhooks_list {
     void (*on_done)(struct webhooks_list *list);
     enum err error; /* out: ERR_OK, ERR_DRAINING, ERR_NO_MEMORY */
-    size_t n;       /* out, in the order of the file */
+    size_t n;       /* out, in the order in which files brought them */
     bool has_lags;  /* out: the store has said what `lag` and `lag_ms` are */
     struct webhook_shown shown[WEBHOOKS_SHOWN_MAX];
     struct letter letter; /* the callee's own, as is what follows */
