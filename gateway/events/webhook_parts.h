@@ -107,6 +107,7 @@ struct webhooks {
     bool is_started;            /* the main thread */
     bool allows_plain;          /* --insecure */
     struct watched_file file;   /* the thread that reloads */
+    size_t n_lines;             /* the same: of the file in use */
     struct webhook_file *first; /* read at the start; NULL, under the lock, once it is in use */
     pthread_mutex_t lock;       /* `list` where another thread reads it, and what `changed` tells */
     pthread_cond_t changed;

@@ -55,6 +55,7 @@ bool webhooks_have(struct webhooks *webhooks, struct span name)
     return has_it;
 }
 
+/* A file that has become empty may be one that is being written, or that a full disk has cut. */
 void webhooks_reload(struct webhooks *webhooks, bool must)
 {
     char why[1024];
@@ -72,6 +73,14 @@ void webhooks_reload(struct webhooks *webhooks, bool must)
                   LOG_TEXT("why", reload == NULL ? "out of memory" : why));
         return;
     }
+    if (file->n == 0 && webhooks->n_lines > 0 && !must) {
+        log_event(LOG_WARN, "the webhooks' file is empty: they stay until SIGHUP says it is meant",
+                  LOG_TEXT("path", webhooks->file.path));
+        webhook_file_free(file);
+        free(reload);
+        return;
+    }
+    webhooks->n_lines = file->n;
     enum reread_result result =
         watched_file_take(&webhooks->file) ? REREAD_REPLACED : REREAD_UNCHANGED;
     log_event(LOG_INFO, "webhooks read again", LOG_TEXT("result", reread_name(result)),
@@ -229,6 +238,7 @@ enum err webhooks_new(struct events *events, struct webhooks **ret_webhooks, cha
     if (pthread_cond_init(&webhooks->changed, NULL) != 0)
         goto destroy_lock;
     (void)watched_file_take(&webhooks->file);
+    webhooks->n_lines = webhooks->first->n;
     webhooks_warn_if_public(webhooks);
     webhooks_warn_of_types(events, webhooks->first);
     list_init(&webhooks->list);

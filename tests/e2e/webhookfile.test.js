@@ -80,6 +80,21 @@ module.exports = (test) => {
         await receiver.waitCount('user.online', 1);
     });
 
+    test('a file that has become empty takes nothing away before SIGHUP', async (t) => {
+        const receiver = await startReceiver(t, { answer: () => 500 });
+        const herald = await start(t, receiver.line());
+        await herald.subscribe('ada');
+        await waitUntil('it is kept', async () => (await herald.request('GET', '/webhooks')).json.webhooks[0].lag === 1);
+        herald.writeFile(FILE, '');
+        await waitUntil('the log says so', () => /the webhooks' file is empty/.test(herald.log));
+        assert.deepEqual(await names(herald), ['hook']);
+        herald.writeFile(FILE, receiver.line('batch=7'));
+        await waitUntil('what was written in its place is taken', () => /webhooks read again.*result=replaced/.test(herald.log));
+        receiver.answer = () => 200;
+        await receiver.waitCount('user.online', 1);
+        await reload(herald, '', /webhook hook left, 0 events unread/);
+    });
+
     test('an endpoint that leaves is forgotten, and the log says what it has not read', async (t) => {
         const receiver = await startReceiver(t, { answer: () => 500 });
         const herald = await start(t, receiver.line());

@@ -251,6 +251,27 @@ module.exports = (test) => {
         });
     }
 
+    test('a loss is told also where a request is under way while the consumer is added again', async (t) => {
+        const redis = await t.redis();
+        await redis.start();
+        let answerLate;
+        const late = new Promise((resolve) => { answerLate = resolve; });
+        const receiver = await startReceiver(t, { types: TYPES, answer: async () => { await late; return 200; } });
+        const herald = await start(t, [receiver.line('timeout=2m')], { store: redis.url });
+        const users = usersOfPartition(0, 2); /* the partition in which nodes show life each 10 s */
+        await come(herald, users.slice(0, 1));
+        await receiver.waitRequests(1);
+        await redis.command('FLUSHALL');
+        await waitUntil('it is added again', async () =>
+            await redis.command('HEXISTS herald:{%events.0}:meta d!whook') === ':1', 30000);
+        answerLate();
+        await come(herald, users.slice(1));
+        await receiver.waitCount('user.online', 1, users[1]);
+        const told = receiver.record.events.filter(({ id }) => id.startsWith('0.')).map(({ type, userId }) => userId ?? type);
+        assert.equal(told[1], 'gap', told.join(' '));
+        receiver.check();
+    });
+
     test('an endpoint whose consumer was removed goes on where it was', async (t) => {
         const redis = await t.redis();
         await redis.start();

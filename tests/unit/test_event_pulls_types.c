@@ -71,3 +71,30 @@ Test(event_pulls_types, end_a_call_whose_client_has_gone_though_there_is_more)
     cr_expect_eq(store_double_count(STORE_OP_PAGE) - before, STORE_PARTITIONS, "no further page");
     gateway_events_clear(&call.op);
 }
+
+Test(event_pulls_types, end_a_call_that_takes_long_and_go_on_behind_what_it_passed_over)
+{
+    struct call call = {.op = {.types = EVENT_BIT(EVENT_ONLINE)}};
+    (void)read_events(&call, "orders");
+    write_large(14);
+    store_double_hold(STORE_OP_PAGE);
+    begin(&call, "orders", 20000);
+    node_fixture_wait_ms(6000);
+    store_double_release(STORE_OP_PAGE);
+    turn();
+    cr_expect_eq(call.n_answers, 1);
+    cr_expect_eq(call.op.error, ERR_OK);
+    cr_expect_eq(call.op.events.len, 0);
+    gateway_events_clear(&call.op);
+    call.op.types = ALL_TYPES;
+    struct gateway_events *op = &call.op;
+    op->has_ack = true;
+    cr_assert_eq(event_cursor_read(span_of(call.cursor), &op->ack), ERR_OK);
+    begin(&call, "orders", 0);
+    unsigned n_left = 0;
+    for (size_t i = 0; i + 13 < op->events.len; i++)
+        n_left += memcmp(op->events.bytes + i, "client.message", 14) == 0;
+    cr_expect_gt(n_left, 0);
+    cr_expect_lt(n_left, 14);
+    gateway_events_clear(op);
+}
