@@ -1,6 +1,8 @@
 /* The event log: what is written goes to the store in batches, one request at a time for a
  * partition, and who listens is told (gateway/events/event_log.h). */
 #include "gateway/events/event_log.h"
+
+#include "gateway/base/metrics.h"
 #include "gateway/events/events.h"
 #include "gateway/store/store_event_request.h"
 #include "tests/support/node_fixture.h"
@@ -138,6 +140,7 @@ Test(event_log, splits_what_waits_into_requests_of_bounded_size)
 Test(event_log, takes_no_more_than_may_wait_in_memory)
 {
     static struct written many[EVENT_LOG_WAITING_MAX];
+    int64_t refused = metrics_read(METRIC_EVENTS_REFUSED_WAITING);
     cr_assert_eq(write_one(0, "a", false), ERR_OK);
     for (unsigned i = 0; i < EVENT_LOG_WAITING_MAX; i++) {
         many[i].append = (struct event_append){
@@ -145,6 +148,7 @@ Test(event_log, takes_no_more_than_may_wait_in_memory)
         cr_assert_eq(event_log_append(event_log, &many[i].append), ERR_OK);
     }
     cr_expect_eq(write_one(1, "a", false), ERR_FULL);
+    cr_expect_eq(metrics_read(METRIC_EVENTS_REFUSED_WAITING), refused + 1);
     release_once();
     cr_expect_eq(write_one(2, "a", false), ERR_OK, "a batch has left the queue");
 }
