@@ -28,6 +28,7 @@ const SETTLE_MS = 5000;
 const WARM_MS = 10000; /* of pushes, before it is measured how much memory is in use */
 const SHORT_S = 60; /* in a shorter run nobody is blocked: what that has done is looked at a minute later */
 const KEPT_BYTES = 2 * 2 ** 20; /* a node; its 20 links to Redis keep what a failover needed, up to a bound: a ring, a buffer */
+const ENDPOINT_FDS = 16; /* one for each partition at most, and they come with the first events */
 const BACK_MS = 120000; /* until all is as it was; connections to a primary that is none any more stay for a minute */
 
 function parseArguments(args) {
@@ -308,7 +309,7 @@ async function lookAtAll(world) {
 
 const mostInUse = ({ before, nodes }) => Math.max(before.inUse * 1.1, before.inUse + nodes.length * KEPT_BYTES);
 
-const mostDescriptors = ({ before }) => before.fds * 1.1 + 5;
+const mostDescriptors = ({ before, hearing }) => before.fds * 1.1 + 5 + (hearing === undefined ? 0 : ENDPOINT_FDS);
 
 const isAsBefore = (world, { connections, open, subscribed, users, fds, inUse }) =>
     connections === open && subscribed === users && fds <= mostDescriptors(world) && inUse <= mostInUse(world);
