@@ -88,6 +88,7 @@ static void send_batch(struct presence_partition *partition, int64_t now_ms, boo
         .node = presence_name(presence),
         .offline_after_ms = (uint32_t)options->offline_after,
         .is_leaving = is_leaving,
+        .keeps_offline = events_keep(presence->events, EVENT_OFFLINE),
         .n_changes = partition->batch.n,
         .changes = partition->batch.changes,
     };

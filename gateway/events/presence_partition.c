@@ -31,12 +31,14 @@ void presence_note_come(struct presence_partition *partition, const struct clien
                         bool is_new)
 {
     struct span user_id = client_user_id(client);
+    struct store *store = partition->presence->events->node->store;
+    int64_t came_ms = is_new ? 0 : store_now_of(store, store_partition_user(partition->number));
     struct buf event;
     buf_init(&event, EVENT_MAX_BYTES);
     enum err error = describe_user(partition->presence, client, &event);
     pthread_mutex_lock(&partition->lock);
     if (error == ERR_OK && (!is_new || !presence_table_has(&partition->table, user_id)))
-        error = presence_table_came(&partition->table, user_id, buf_span(&event));
+        error = presence_table_came(&partition->table, user_id, buf_span(&event), came_ms);
     presence_note_error(partition, error);
     pthread_mutex_unlock(&partition->lock);
     buf_fini(&event);

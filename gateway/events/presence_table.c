@@ -13,6 +13,7 @@ struct entry {
     bool has_left;  /* with has_come: after that */
     bool is_unsure; /* without has_come: the record may not have the user */
     enum offline_cause cause;
+    int64_t came_ms;
     int64_t last_seen_ms;
     size_t user_id_len;
     size_t event_len;
@@ -87,7 +88,8 @@ static enum err add_entry(struct presence_table *table, struct span user_id, uin
     return ERR_OK;
 }
 
-enum err presence_table_came(struct presence_table *table, struct span user_id, struct span event)
+enum err presence_table_came(struct presence_table *table, struct span user_id, struct span event,
+                             int64_t came_ms)
 {
     uint64_t hash = hash_bytes(user_id);
     struct entry *entry = find_entry(table, user_id, hash);
@@ -99,9 +101,11 @@ enum err presence_table_came(struct presence_table *table, struct span user_id, 
     if (is_nothing)
         return ERR_OK;
     enum err error = add_entry(table, user_id, hash, event, &entry);
-    if (error == ERR_OK)
-        entry->has_come = true;
-    return error;
+    if (error != ERR_OK)
+        return error;
+    entry->has_come = true;
+    entry->came_ms = came_ms;
+    return ERR_OK;
 }
 
 enum err presence_table_left(struct presence_table *table, struct span user_id,
@@ -155,6 +159,7 @@ static void add_changes(struct presence_batch *batch, const struct entry *entry)
         batch->changes[batch->n++] = (struct store_presence_change){
             .user_id = user_of(entry),
             .is_here = true,
+            .came_ms = entry->came_ms,
             .event = {entry->text + entry->user_id_len, entry->event_len}};
     if (entry->has_left)
         batch->changes[batch->n++] = (struct store_presence_change){

@@ -32,10 +32,10 @@ struct presence_batch {
 MUST_CHECK enum err presence_table_init(struct presence_table *table);
 void presence_table_fini(struct presence_table *table);
 
-/* The user's first session has entered; `event` is the data of user.online, or empty. ERR_FULL,
- * ERR_NO_MEMORY: the change is forgotten. */
+/* The user's first session has entered at came_ms (0: it is not known); `event` is the data of
+ * user.online, or empty. ERR_FULL, ERR_NO_MEMORY: the change is forgotten. */
 MUST_CHECK enum err presence_table_came(struct presence_table *table, struct span user_id,
-                                        struct span event);
+                                        struct span event, int64_t came_ms);
 /* The last one has left. `is_unsure`: the record may not have the user, so that leaving and coming
  * again is not nothing. Errors as above. */
 MUST_CHECK enum err presence_table_left(struct presence_table *table, struct span user_id,

@@ -90,6 +90,7 @@ struct store_presence_change {
     bool is_here;         /* the node has a session of the user; else it has none any more */
     struct span event;    /* is_here: the data of user.online, appended if the user was offline;
                            * empty: none is kept */
+    int64_t came_ms;      /* is_here: when the first session was there; 0: it is not known */
     int64_t last_seen_ms; /* not is_here: when the last session ended; offline after the grace time
                            * that counts from here... */
     enum offline_cause cause; /* ...for this reason */
@@ -98,7 +99,9 @@ struct store_presence_change {
 /* Writes which users a node has, in the order given, and renews the node's lease in the partition,
  * which a node does each STORE_PRESENCE_RENEW_MS. A user is on record from coming until
  * user.offline is appended (store_serve), with the nodes that have sessions of the user; a change
- * that says what the record says already changes nothing. */
+ * that says what the record says already changes nothing. A user whose grace time was over when the
+ * session was there (came_ms), and whom nobody has ended yet, was offline: user.offline is appended
+ * first, where this node could judge (store_serve; a local store: it has judged before). */
 enum { STORE_PRESENCE_LEASE_MS = 15000, STORE_PRESENCE_RENEW_MS = 5000 };
 struct store_presence {
     struct store_request request;
@@ -108,6 +111,7 @@ struct store_presence {
     uint32_t offline_after_ms; /* the grace time */
     bool is_leaving;           /* the lease ends with this; users who are still on record for the
                                 * node are ended as after a death */
+    bool keeps_offline;        /* user.offline is an event that is kept */
     size_t n_changes;          /* may be 0 */
     const struct store_presence_change *changes;
     enum err error; /* out: ERR_OK, ERR_STORE_UNAVAILABLE */

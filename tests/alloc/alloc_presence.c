@@ -17,7 +17,7 @@ static void changes(void)
     for (unsigned i = 0; i < USERS; i++) {
         snprintf(name, sizeof name, "u%u", i);
         struct span user_id = span_of(name);
-        enum err error = i % 2 == 0 ? presence_table_came(&table, user_id, SPAN_LITERAL("{}"))
+        enum err error = i % 2 == 0 ? presence_table_came(&table, user_id, SPAN_LITERAL("{}"), 0)
                                     : presence_table_left(&table, user_id, 1, OFFLINE_SLOW, false);
         CHECK(error == ERR_OK || (error == ERR_NO_MEMORY && fail_has_happened()));
         CHECK(presence_table_has(&table, user_id) == (error == ERR_OK));

@@ -66,6 +66,34 @@ Test(store_contract, a_return_within_the_grace_time_is_no_event)
     expect_present(store, partition, "node-a", "anna,");
 }
 
+/* Who serves looks each second or two. A node that may not judge yet, or does not know since when
+ * the user is back, leaves it to whoever does. */
+Test(store_contract, a_return_after_the_grace_time_is_told_before_anybody_has_looked)
+{
+    char other[32];
+    unsigned partition = store_partition_of(SPAN_LITERAL("anna"));
+    name_user(partition, 0, other);
+    user_comes(store, "node-a", other, ONLINE("other"));
+    user_leaves(store, "node-a", other, now_of(partition) - GRACE_MS, OFFLINE_CLOSED);
+    serve_until_head(store, partition, "node-a", 2); /* it judges */
+    user_comes(store, "node-a", "anna", ONLINE("anna"));
+    int64_t left_ms = now_of(partition) - 10 * GRACE_MS;
+    user_leaves(store, "node-a", "anna", left_ms, OFFLINE_SILENT);
+    user_returns(store, "node-a", "anna", ONLINE("anna"), left_ms + GRACE_MS - 1);
+    cr_assert_eq(head_of(partition), 3, "the grace time was not over then");
+    user_leaves(store, "node-a", "anna", left_ms, OFFLINE_SILENT);
+    user_comes(store, "node-a", "anna", ONLINE("anna"));
+    cr_assert_eq(head_of(partition), 3, "it is not known when");
+    user_leaves(store, "node-a", "anna", left_ms, OFFLINE_SILENT);
+    user_returns(store, "node-a", "anna", ONLINE("anna"), left_ms + GRACE_MS);
+    cr_assert_eq(head_of(partition), 5);
+    expect_offline(partition, 4, "anna", left_ms, OFFLINE_SILENT);
+    expect_event(store, partition, 5, ONLINE("anna"));
+    expect_present(store, partition, "node-a", "anna,");
+    user_returns(store, "node-a", "anna", ONLINE("anna"), left_ms + GRACE_MS);
+    cr_assert_eq(head_of(partition), 5, "a repeat changes nothing");
+}
+
 /* Before somebody has judged, it is not too late to come back. */
 Test(store_contract, who_may_not_judge_ends_nobody)
 {

@@ -62,6 +62,7 @@ static bool change_one(struct store *to, const char *node, struct store_presence
         presence_run(to, (struct store_presence){.partition = store_partition_of(change.user_id),
                                                  .node = span_of(node),
                                                  .offline_after_ms = GRACE_MS,
+                                                 .keeps_offline = true,
                                                  .n_changes = 1,
                                                  .changes = &change});
     cr_assert_eq(presence.error, ERR_OK);
@@ -70,9 +71,17 @@ static bool change_one(struct store *to, const char *node, struct store_presence
 
 bool user_comes(struct store *to, const char *node, const char *user, const char *event)
 {
+    return user_returns(to, node, user, event, 0);
+}
+
+bool user_returns(struct store *to, const char *node, const char *user, const char *event,
+                  int64_t came_ms)
+{
     return change_one(to, node,
-                      (struct store_presence_change){
-                          .user_id = span_of(user), .is_here = true, .event = span_of(event)});
+                      (struct store_presence_change){.user_id = span_of(user),
+                                                     .is_here = true,
+                                                     .event = span_of(event),
+                                                     .came_ms = came_ms});
 }
 
 bool user_leaves(struct store *to, const char *node, const char *user, int64_t last_seen_ms,

@@ -20,6 +20,9 @@ struct store_presence presence_run(struct store *to, struct store_presence asked
 
 /* One change in the user's partition; it must be written. Answers is_new. */
 bool user_comes(struct store *to, const char *node, const char *user, const char *event);
+/* The same of whom it is known since when. */
+bool user_returns(struct store *to, const char *node, const char *user, const char *event,
+                  int64_t came_ms);
 bool user_leaves(struct store *to, const char *node, const char *user, int64_t last_seen_ms,
                  enum offline_cause cause);
 

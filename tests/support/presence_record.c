@@ -130,8 +130,23 @@ static void end_lease(struct record_partition *partition, struct record_lease *l
     *lease = partition->leases[--partition->n_leases];
 }
 
+static void add_offline(struct presence_record *record, const struct record_user *user)
+{
+    struct record_event *event = add_event(record, user->user_id);
+    event->cause = user->cause;
+    event->last_seen_ms = user->last_seen_ms;
+}
+
+static void add_online(struct presence_record *record, const struct record_user *user,
+                       const struct store_presence_change *change)
+{
+    struct record_event *event = add_event(record, user->user_id);
+    event->is_online = true;
+    copy_text(event->data, sizeof event->data, change->event);
+}
+
 static void write_change(struct presence_record *record, const struct store_presence *presence,
-                         const struct store_presence_change *change)
+                         const struct store_presence_change *change, bool may_judge)
 {
     struct record_partition *partition = &record->partitions[presence->partition];
     struct record_user *user = find_user(partition, change->user_id);
@@ -139,9 +154,11 @@ static void write_change(struct presence_record *record, const struct store_pres
     record->n_written++;
     if (change->is_here && user == NULL) {
         user = add_user(partition, change->user_id);
-        struct record_event *event = add_event(record, user->user_id);
-        event->is_online = true;
-        copy_text(event->data, sizeof event->data, change->event);
+        add_online(record, user, change);
+    } else if (change->is_here && may_judge && user->n_nodes == 0 && change->came_ms > 0 &&
+               change->came_ms >= user->due_ms) {
+        add_offline(record, user);
+        add_online(record, user, change);
     }
     int node = user == NULL ? -1 : find_node(user, presence->node);
     if (change->is_here && node < 0) {
@@ -169,8 +186,10 @@ static void do_presence(struct presence_record *record, struct store_presence *p
     if (is_late(record, lease))
         lease->since_ms = record->now_ms();
     lease->renewed_ms = record->now_ms();
+    int64_t heard_ms = lease->since_ms > record->began_ms ? lease->since_ms : record->began_ms;
+    bool may_judge = record->now_ms() - heard_ms >= STORE_PRESENCE_LEASE_MS;
     for (size_t i = 0; i < presence->n_changes; i++)
-        write_change(record, presence, &presence->changes[i]);
+        write_change(record, presence, &presence->changes[i], may_judge);
     if (presence->is_leaving)
         end_lease(partition, lease, presence->offline_after_ms);
 }
@@ -236,9 +255,7 @@ static void judge(struct presence_record *record, struct record_partition *parti
         struct record_user *user = &partition->users[i - 1];
         if (user->n_nodes > 0 || user->due_ms > now_ms)
             continue;
-        struct record_event *event = add_event(record, user->user_id);
-        event->cause = user->cause;
-        event->last_seen_ms = user->last_seen_ms;
+        add_offline(record, user);
         remove_user(partition, i - 1);
     }
 }

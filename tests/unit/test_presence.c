@@ -282,41 +282,6 @@ Test(presence, writes_everybody_again_when_the_store_has_lost_what_it_had)
     cr_expect_eq(record.n_events, 1000);
 }
 
-static void on_ghost(struct store_request *request)
-{
-    (void)request;
-}
-
-/* The store has lost the last that it answered: who left is on record again. */
-static void put_ghost(const char *user_id)
-{
-    static struct store_presence presence;
-    static struct store_presence_change change;
-    change = (struct store_presence_change){.user_id = span_of(user_id), .is_here = true};
-    presence = (struct store_presence){.request.on_done = on_ghost,
-                                       .partition = store_partition_of(span_of(user_id)),
-                                       .node = presence_name(one.events.presence),
-                                       .offline_after_ms = GRACE_MS,
-                                       .n_changes = 1,
-                                       .changes = &change};
-    store_presence(&one.link.store, &presence);
-    presence_node_turn(&one);
-    cr_assert(presence_record_has(&record, user_id, presence_name(one.events.presence)));
-}
-
-Test(presence, takes_out_who_is_not_here_after_a_failure)
-{
-    presence_node_enter(&one, "ada");
-    wait_ms(20000);
-    put_ghost("bob");
-    presence_link_cut(&one.link, true);
-    wait_ms(6000); /* a renewal fails */
-    presence_link_cut(&one.link, false);
-    wait_ms(3000);
-    cr_expect_not(presence_record_has(&record, "bob", presence_name(one.events.presence)));
-    cr_expect(presence_record_has(&record, "ada", presence_name(one.events.presence)));
-}
-
 /* Users of her partition, more than a batch takes. */
 enum { NEIGHBOURS = 3 * PRESENCE_BATCH_MAX };
 static char neighbours[NEIGHBOURS][16];

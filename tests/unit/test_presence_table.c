@@ -26,7 +26,7 @@ TestSuite(presence_table, .init = set_up, .fini = tear_down);
 
 static void come(const char *user_id)
 {
-    cr_assert_eq(presence_table_came(&table, span_of(user_id), SPAN_LITERAL("{}")), ERR_OK);
+    cr_assert_eq(presence_table_came(&table, span_of(user_id), SPAN_LITERAL("{}"), 0), ERR_OK);
 }
 
 static void leave(const char *user_id, int64_t ms, bool is_unsure)
@@ -117,7 +117,7 @@ Test(presence_table, has_a_ceiling_and_a_batch_has_one_too)
     }
     cr_expect_eq(presence_table_left(&table, SPAN_LITERAL("more"), 1, OFFLINE_SLOW, false),
                  ERR_FULL);
-    cr_expect_eq(presence_table_came(&table, SPAN_LITERAL("more"), SPAN_NONE), ERR_FULL);
+    cr_expect_eq(presence_table_came(&table, SPAN_LITERAL("more"), SPAN_NONE, 0), ERR_FULL);
     leave("u1", 12345, false);
     come("u2"); /* takes its entry away */
     size_t n_changes = 0;
@@ -137,8 +137,9 @@ Test(presence_table, bounds_the_bytes_of_a_batch)
     char name[16];
     for (unsigned i = 0; i < 200; i++) {
         snprintf(name, sizeof name, "u%u", i);
-        cr_assert_eq(presence_table_came(&table, span_of(name), (struct span){event, sizeof event}),
-                     ERR_OK);
+        cr_assert_eq(
+            presence_table_came(&table, span_of(name), (struct span){event, sizeof event}, 0),
+            ERR_OK);
     }
     presence_batch_take(&batch, &table);
     cr_expect_geq(batch.n * sizeof event, PRESENCE_BATCH_BYTES - sizeof event);

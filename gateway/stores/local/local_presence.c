@@ -182,36 +182,61 @@ void local_judge_presence(struct local_state *state, struct store_serve *serve, 
 
 /* ---- changes ---- */
 
-/* What a change needs if the user is not on record. */
+/* What a change needs if the user is not on record, or is offline by the record's due time. */
 struct arrival {
-    struct present *present; /* NULL: not needed, or used */
+    struct present *present; /* NULL: not needed, or used; the same below */
     struct notification *note;
+    struct notification *offline;
 };
+
+/* Nobody has looked since the grace time was over. A process that has not judged yet ends nobody by
+ * this either. */
+static bool was_offline(const struct presences *presences, const struct present *present,
+                        const struct store_presence_change *change, int64_t now_ms)
+{
+    int64_t came_ms = change->came_ms < now_ms ? change->came_ms : now_ms;
+    return present->due.place != 0 && presences->judged_ms != 0 && change->came_ms > 0 &&
+           came_ms >= present->due.at_ms;
+}
 
 static void free_arrivals(struct arrival *arrivals, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         free(arrivals[i].present);
         notification_unref(arrivals[i].note);
+        notification_unref(arrivals[i].offline);
     }
     free(arrivals);
 }
 
 static enum err make_arrival(struct local_state *state, struct partition *partition,
+                             const struct store_presence *presence,
                              const struct store_presence_change *change, int64_t now_ms,
                              struct arrival *ret_arrival)
 {
-    if (!change->is_here || presences_find(partition->presences, change->user_id) != NULL)
+    struct present *known = presences_find(partition->presences, change->user_id);
+    if (!change->is_here ||
+        (known != NULL && !was_offline(partition->presences, known, change, now_ms)))
         return ERR_OK;
-    ret_arrival->present = present_new(change->user_id);
-    if (ret_arrival->present == NULL)
-        return ERR_NO_MEMORY;
-    if (change->event.len == 0)
-        return ERR_OK;
-    enum err error = local_begin_partition(state, partition);
-    if (error == ERR_OK)
+    bool is_told = known != NULL && presence->keeps_offline;
+    if ((is_told || change->event.len > 0) && local_begin_partition(state, partition) != ERR_OK)
+        return ERR_STORE_UNAVAILABLE;
+    if (known == NULL)
+        ret_arrival->present = present_new(change->user_id);
+    if (is_told)
+        ret_arrival->offline = make_offline(state, partition, known, now_ms);
+    if (change->event.len > 0)
         ret_arrival->note = local_make_event(state, partition, change->event, now_ms);
-    return ret_arrival->note == NULL ? ERR_NO_MEMORY : error;
+    bool is_made = (known != NULL || ret_arrival->present != NULL) &&
+                   (!is_told || ret_arrival->offline != NULL) &&
+                   (change->event.len == 0 || ret_arrival->note != NULL);
+    return is_made ? ERR_OK : ERR_NO_MEMORY;
+}
+
+static void count_event(const struct notification *note, size_t *n, uint64_t *bytes)
+{
+    *n += note != NULL;
+    *bytes += note != NULL ? note->payload->len : 0;
 }
 
 /* Room for all the changes. */
@@ -225,9 +250,10 @@ static enum err prepare_changes(struct local_state *state, struct partition *par
     struct arrival *arrivals = calloc(n + 1, sizeof *arrivals);
     enum err error = arrivals == NULL ? ERR_NO_MEMORY : ERR_OK;
     for (size_t i = 0; error == ERR_OK && i < n; i++) {
-        error = make_arrival(state, partition, &presence->changes[i], now_ms, &arrivals[i]);
-        n_events += arrivals[i].note != NULL;
-        bytes += arrivals[i].note != NULL ? arrivals[i].note->payload->len : 0;
+        error =
+            make_arrival(state, partition, presence, &presence->changes[i], now_ms, &arrivals[i]);
+        count_event(arrivals[i].note, &n_events, &bytes);
+        count_event(arrivals[i].offline, &n_events, &bytes);
     }
     if (error == ERR_OK)
         error = local_reserve_events(state, partition, n_events, bytes);
@@ -242,20 +268,32 @@ static enum err prepare_changes(struct local_state *state, struct partition *par
     return error;
 }
 
+static void put_if_made(struct local_state *state, struct partition *partition,
+                        struct notification **note)
+{
+    if (*note != NULL)
+        local_put_event(state, partition, *note);
+    *note = NULL;
+}
+
 /* The first session anywhere appends the event. */
 static void user_comes(struct local_state *state, struct partition *partition, unsigned node,
-                       const struct store_presence_change *change, struct arrival *arrival)
+                       const struct store_presence_change *change, struct arrival *arrival,
+                       int64_t now_ms)
 {
     struct presences *presences = partition->presences;
     struct present *present = presences_find(presences, change->user_id);
+    bool is_online = present == NULL || was_offline(presences, present, change, now_ms);
     if (present == NULL) {
         present = arrival->present;
+        arrival->present = NULL;
         presences_add(presences, present);
         state->backing->event_bytes += GROUP_PUT_OVERHEAD_BYTES;
-        if (arrival->note != NULL)
-            local_put_event(state, partition, arrival->note);
-        *arrival = (struct arrival){NULL, NULL};
+    } else if (is_online) {
+        put_if_made(state, partition, &arrival->offline);
     }
+    if (is_online)
+        put_if_made(state, partition, &arrival->note);
     if (present_come(presences, present, node))
         write_present(state, presences, present);
 }
@@ -314,7 +352,7 @@ static void apply_changes(struct local_state *state, struct partition *partition
     for (size_t i = 0; i < presence->n_changes; i++) {
         const struct store_presence_change *change = &presence->changes[i];
         if (change->is_here)
-            user_comes(state, partition, node, change, &arrivals[i]);
+            user_comes(state, partition, node, change, &arrivals[i], now_ms);
         else
             user_leaves(state, partition->presences, node, change, presence->offline_after_ms,
                         now_ms);

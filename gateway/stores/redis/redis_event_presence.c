@@ -20,7 +20,8 @@ static char *pack_change(char *at, const struct store_presence_change *change)
     *at++ = change->is_here ? 'h' : 'l';
     *at++ = (char)(unsigned char)change->user_id.len;
     at = redis_pack_time(at, (uint32_t)text.len);
-    at = redis_pack_number(at, change->last_seen_ms > 0 ? (uint64_t)change->last_seen_ms : 0);
+    int64_t time_ms = change->is_here ? change->came_ms : change->last_seen_ms;
+    at = redis_pack_number(at, time_ms > 0 ? (uint64_t)time_ms : 0);
     return put_span(put_span(at, change->user_id), text);
 }
 
@@ -45,11 +46,13 @@ enum err redis_presence_send(struct redis_commands *commands, struct store_reque
                              const struct redis_call *call)
 {
     const struct store_presence *presence = (const struct store_presence *)(void *)request;
-    const uint64_t late_ms = STORE_PRESENCE_LATE_MS;
+    const uint64_t numbers[] = {STORE_PRESENCE_LATE_MS, STORE_PRESENCE_LEASE_MS,
+                                presence->offline_after_ms};
     struct redis_event_script script;
     struct redis_event_key on_node;
     size_t len;
-    enum err error = redis_event_script_init(&script, commands->common, request, &late_ms, 1);
+    enum err error = redis_event_script_init(&script, commands->common, request, numbers,
+                                             sizeof numbers / sizeof numbers[0]);
     if (error != ERR_OK)
         return error;
     char *changes = pack_changes(presence, &len);
@@ -66,7 +69,8 @@ enum err redis_presence_send(struct redis_commands *commands, struct store_reque
         redis_event_key_of_node(&script.keys, presence->node, &on_node),
         script.packed,
         presence->node,
-        presence->is_leaving ? SPAN_LITERAL("1") : SPAN_LITERAL("0"),
+        presence->is_leaving ? SPAN_LITERAL("l") : SPAN_LITERAL(""),
+        presence->keeps_offline ? SPAN_LITERAL("k") : SPAN_LITERAL(""),
         {changes, len},
     };
     error = redis_commands_eval(commands, call, SCRIPT_EVENT_PRESENCE, args,

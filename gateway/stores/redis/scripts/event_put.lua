@@ -1,5 +1,12 @@
 -- Stands after event_record.lua in the scripts that append events.
 
+-- As event_write_offline writes it; of a record "o:LASTSEEN:CAUSE".
+local function offline_event(user, record)
+    local seen, cause = string.match(record or '', '^o:(%d+):(.*)$')
+    return '{"type":"user.offline","userId":' .. string.gsub(cjson.encode(user), '\\/', '/')
+        .. ',"lastSeen":' .. (seen or digits(now)) .. ',"cause":"' .. (cause or 'node-lost') .. '"}'
+end
+
 -- Numbers and keeps them, each of which takes two with it whose time is over, and pushes out the oldest of
 -- a full partition; the newest always stays.
 local function put(events, ttl, max_count, max_bytes)

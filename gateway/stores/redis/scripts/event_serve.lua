@@ -88,12 +88,6 @@ local function take_users(n)
     end
 end
 
-local function offline_event(user, record)
-    local seen, cause = string.match(record or '', '^o:(%d+):(.*)$')
-    return '{"type":"user.offline","userId":' .. string.gsub(cjson.encode(user), '\\/', '/')
-        .. ',"lastSeen":' .. (seen or digits(now)) .. ',"cause":"' .. (cause or 'node-lost') .. '"}'
-end
-
 -- By a clock that has gone back since, or of another Redis: what was seen is not later than now.
 local function hold_to_now(n)
     local ahead = redis.call('ZRANGE', offline, '(' .. digits(now), '+inf', 'BYSCORE', 'LIMIT', '0',
