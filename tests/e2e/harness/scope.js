@@ -13,6 +13,10 @@ const { PATIENCE_MS, within } = require('./waiting');
 
 class Skip extends Error {}
 
+/* With one of these Herald listens nowhere, or where a test has written it down; else not on the default ports, where
+ * another program may be. */
+const NOT_STARTED = /^--(print-config|check-config|config|help|version|listen|admin-listen)\b/;
+
 /* What a test has started; ended in the reverse order. */
 class Scope {
     constructor(binary) {
@@ -76,8 +80,11 @@ class Scope {
 
     /* A Herald that is meant to say something and end: {code, stdout, stderr}. */
     async runToEnd(args, options = {}) {
+        const listens = args.some((arg) => NOT_STARTED.test(arg)) ? {} : {
+            HERALD_LISTEN: `127.0.0.1:${await freePort()}`, HERALD_ADMIN_LISTEN: `127.0.0.1:${await freePort()}`,
+        };
         const child = new Child(this.binary, args, {
-            env: cleanEnvironment(options.env), cwd: options.cwd ?? this.tempDir(),
+            env: cleanEnvironment({ ...listens, ...options.env }), cwd: options.cwd ?? this.tempDir(),
         });
         this.cleanup(() => child.stop('SIGKILL'));
         const end = await within(child.exited, PATIENCE_MS, `the end of herald ${args.join(' ')}`);
