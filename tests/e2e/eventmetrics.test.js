@@ -107,12 +107,16 @@ module.exports = (test) => {
     test('a message that the store does not take is counted as such', async (t) => {
         const redis = await (await t.redis()).start();
         const herald = await t.herald({ store: redis.url, args: ARGS });
-        await say(herald, 0, 1);
-        await redis.kill();
-        await waitUntil('it is refused', async () => (await post(herald, 'lost')).status === 503);
-        const counted = await herald.metric('herald_client_messages_unkept_total{cause="store"}');
-        assert.ok(counted >= 1, String(counted));
-        assert.equal(await herald.metric('herald_events_refused_total{cause="store"}'), counted);
+        const client = await herald.subscribeV1(SPEAKER);
+        assert.equal((await client.say('kept', 1)).type, 'accepted');
+        redis.pause();
+        client.send({ type: 'message', id: 'lost', data: 1 });
+        await client.roundTrip(); /* it is on its way to the store */
+        await redis.child.stop('SIGKILL');
+        const [{ code, id }] = await client.wait('error');
+        assert.deepEqual([code, id], ['store-unavailable', 'lost']);
+        assert.equal(await herald.metric('herald_client_messages_unkept_total{cause="store"}'), 1);
+        assert.equal(await herald.metric('herald_events_refused_total{cause="store"}'), 1);
         assert.equal(await herald.metric('herald_client_messages_kept_total'), 1);
     });
 };
