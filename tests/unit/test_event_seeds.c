@@ -4,15 +4,12 @@
  * accepted has been read by each consumer in the end, or lies in a gap that the consumer was told.
  * No event comes twice after it was acknowledged, none that was never written, and those of a
  * partition come in their order. The store is the memory store in every other seed, and the file
- * store. */
+ * store. One node or two write, and are read; without a cursor each node knows of a loss only what
+ * it has seen itself, so with two nodes each call has one. */
 #include "gateway/base/clock.h"
-#include "gateway/events/event_log.h"
-#include "gateway/events/event_pulls.h"
 #include "gateway/events/event_requests.h"
-#include "gateway/events/event_resets.h"
-#include "tests/support/bare_node.h"
 #include "tests/support/event_answer.h"
-#include "tests/support/event_store.h"
+#include "tests/support/event_node.h"
 #include "tests/support/presence_node.h"
 
 #include <criterion/criterion.h>
@@ -26,7 +23,7 @@
 #define SEEDS 60
 #endif
 
-enum { USERS = 6, CONSUMERS = 2, STEPS = 400, MESSAGES_MAX = 8000, TOLD_MAX = 4000 };
+enum { NODES = 2, USERS = 6, CONSUMERS = 2, STEPS = 400, MESSAGES_MAX = 8000, TOLD_MAX = 4000 };
 
 /* One of a client. */
 struct message {
@@ -40,6 +37,7 @@ struct message {
 
 struct consumer {
     const char *name;
+    struct event_node *at; /* that was asked last */
     struct gateway_events op;
     struct gateway_event_ack ack;
     bool is_reading;
@@ -58,10 +56,8 @@ struct consumer {
 static struct {
     uint64_t seed;
     uint64_t drawn;
-    struct options options;
-    struct node node;
-    struct worker *worker;
-    struct events events;
+    unsigned n_nodes;
+    struct event_node nodes[NODES];
     struct event_store store;
     struct message messages[MESSAGES_MAX];
     size_t n_messages;
@@ -76,6 +72,11 @@ static uint64_t draw(uint64_t below)
     sim.drawn ^= sim.drawn >> 7;
     sim.drawn ^= sim.drawn << 17;
     return ((sim.drawn * UINT64_C(0x2545f4914f6cdd1d)) >> 16) % below;
+}
+
+static struct event_node *draw_node(void)
+{
+    return &sim.nodes[draw(sim.n_nodes)];
 }
 
 #define CHECK(is_so, format, ...)                                                                  \
@@ -106,13 +107,14 @@ static void on_written(void *owner, const struct store_event_append *append)
 static void on_reported(void *owner, unsigned partition, struct inbox_event event)
 {
     (void)owner;
-    event_log_on_event(sim.events.log, partition, event);
+    for (unsigned i = 0; i < sim.n_nodes; i++)
+        event_log_on_event(sim.nodes[i].events.log, partition, event);
 }
 
 static void hear_again(void)
 {
-    for (unsigned i = 0; i < STORE_PARTITIONS; i++)
-        event_log_on_missed(sim.events.log, i);
+    for (unsigned i = 0; i < sim.n_nodes; i++)
+        event_node_missed(&sim.nodes[i]);
 }
 
 /* ---- clients ---- */
@@ -142,7 +144,7 @@ static void say(void)
                                             .is_bounded = draw(4) > 0};
     sim.n_messages++;
     sim.n_under_way++;
-    cr_assert_eq(event_log_append(sim.events.log, &message->append), ERR_OK);
+    cr_assert_eq(event_log_append(draw_node()->events.log, &message->append), ERR_OK);
 }
 
 /* ---- consumers ---- */
@@ -249,17 +251,19 @@ static void read_on(struct consumer *consumer, uint32_t wait_ms, bool may_ack)
 {
     if (consumer->is_reading || consumer->is_acking)
         return;
-    consumer->op = (struct gateway_events){.on_done = on_read,
-                                           .consumer = span_of(consumer->name),
-                                           .limit = 1 + (uint32_t)draw(60),
-                                           .wait_ms = wait_ms,
-                                           .types = EVENT_BIT(EVENT_TYPES) - 1,
-                                           .has_ack = consumer->has_cursor && may_ack};
+    consumer->op =
+        (struct gateway_events){.on_done = on_read,
+                                .consumer = span_of(consumer->name),
+                                .limit = 1 + (uint32_t)draw(60),
+                                .wait_ms = wait_ms,
+                                .types = EVENT_BIT(EVENT_TYPES) - 1,
+                                .has_ack = consumer->has_cursor && (may_ack || sim.n_nodes > 1)};
     if (consumer->op.has_ack)
         cr_assert_eq(event_cursor_read(span_of(consumer->cursor), &consumer->op.ack), ERR_OK);
     consumer->is_reading = true;
     consumer->is_lost = false;
-    gateway_events(&sim.node, &consumer->op);
+    consumer->at = draw_node();
+    gateway_events(&consumer->at->node, &consumer->op);
 }
 
 static void on_acked(struct gateway_event_ack *ack)
@@ -277,16 +281,16 @@ static void acknowledge(struct consumer *consumer)
     consumer->ack = (struct gateway_event_ack){.on_done = on_acked};
     cr_assert_eq(event_cursor_read(span_of(consumer->cursor), &consumer->ack.cursor), ERR_OK);
     consumer->is_acking = true;
-    gateway_event_ack(&sim.node, &consumer->ack);
+    gateway_event_ack(&draw_node()->node, &consumer->ack);
 }
 
-/* Another process of the backend goes on, which knows no cursor. */
+/* Another process of the backend goes on. */
 static void lose_consumer(struct consumer *consumer)
 {
     if (consumer->is_reading)
-        gateway_events_give_up(&sim.node, &consumer->op);
+        gateway_events_give_up(&consumer->at->node, &consumer->op);
     consumer->is_lost = true;
-    consumer->has_cursor = false;
+    consumer->has_cursor = consumer->has_cursor && sim.n_nodes > 1;
 }
 
 /* ---- time ---- */
@@ -294,18 +298,20 @@ static void lose_consumer(struct consumer *consumer)
 static void turn(void)
 {
     for (int i = 0; i < 12; i++) {
-        reactor_turn(sim.worker->reactor, 0);
+        for (unsigned node = 0; node < sim.n_nodes; node++)
+            reactor_turn(sim.nodes[node].worker->reactor, 0);
         event_store_turn(&sim.store);
     }
-    reactor_turn(sim.worker->reactor, 0);
+    for (unsigned node = 0; node < sim.n_nodes; node++)
+        reactor_turn(sim.nodes[node].worker->reactor, 0);
 }
 
 static void wait_ms(int64_t ms)
 {
     for (int64_t end_ms = presence_node_now_ms + ms; presence_node_now_ms < end_ms;) {
         presence_node_now_ms += 100;
-        if (presence_node_now_ms % 1000 == 0)
-            event_log_on_second(sim.events.log, sim.worker);
+        for (unsigned i = 0; i < sim.n_nodes && presence_node_now_ms % 1000 == 0; i++)
+            event_log_on_second(sim.nodes[i].events.log, sim.nodes[i].worker);
         turn();
     }
 }
@@ -321,19 +327,9 @@ static void open_all(void)
                                   .event_ttl_s = draw(2) == 0 ? 3600 : 5 + (uint32_t)draw(30)};
     presence_node_replace_clock();
     event_store_open(&sim.store, sim.seed % 2 == 0, limits, presence_node_clock, hooks);
-    bare_node_init(&sim.node, &sim.options, &sim.worker);
-    sim.options.events_max = limits.events_max;
-    sim.options.events_max_bytes = (int64_t)limits.events_max_bytes;
-    sim.node.store = &sim.store.store;
-    sim.node.events = &sim.events;
-    cr_assert_eq(bare_node_open(&sim.node), ERR_OK);
-    sim.events = (struct events){.node = &sim.node, .types = EVENT_BIT(EVENT_MESSAGE)};
-    sim.events.resets = event_resets_new();
-    sim.events.pulls = event_pulls_new(&sim.events);
-    cr_assert(sim.events.resets != NULL && sim.events.pulls != NULL);
-    cr_assert_eq(event_log_new(&sim.events, &sim.events.log), ERR_OK);
-    atomic_store(&sim.events.is_started, true);
-    event_log_start(sim.events.log);
+    sim.n_nodes = 1 + (unsigned)draw(NODES);
+    for (unsigned i = 0; i < sim.n_nodes; i++)
+        event_node_open(&sim.nodes[i], &sim.store);
     for (unsigned i = 0; i < CONSUMERS; i++) {
         sim.consumers[i].name = names[i];
         read_on(&sim.consumers[i], 0, false);
@@ -344,14 +340,11 @@ static void open_all(void)
 
 static void close_all(void)
 {
-    event_log_stop(sim.events.log);
+    for (unsigned i = 0; i < sim.n_nodes; i++)
+        event_node_stop(&sim.nodes[i]);
     event_store_close(&sim.store);
-    for (int i = 0; i < 10; i++)
-        reactor_turn(sim.worker->reactor, 0);
-    event_pulls_free(sim.events.pulls);
-    event_log_free(sim.events.log);
-    event_resets_free(sim.events.resets);
-    bare_node_close(&sim.node);
+    for (unsigned i = 0; i < sim.n_nodes; i++)
+        event_node_close(&sim.nodes[i]);
     clock_replace(NULL, NULL);
 }
 
