@@ -222,14 +222,15 @@ const REDIS_FAULTS = {
     },
 };
 
-/* Each kind once before any comes again; `only`: those whose names contain it, or one of several parts with | between. */
-async function runFaults(world, { everyMs, endMs, only }) {
+/* Each kind once before any comes again, also later than endMs if `needsEach`; `only`: those whose names contain it, or one
+ * of several parts with | between. */
+async function runFaults(world, { everyMs, endMs, only, needsEach = false }) {
     const ofNodes = { ...NODE_FAULTS, ...(world.canCut ? CUT_FAULTS : {}) };
     const all = { ...ofNodes, ...REDIS_FAULTS[world.kind], ...(world.hearing === undefined ? {} : ENDPOINT_FAULTS) };
     const hasUpgrades = canUpgrade(world.nodes[0].binary);
     const names = Object.keys(all).filter((name) => only.split('|').some((part) => name.includes(part)) && (hasUpgrades || !name.includes('upgrade')));
     let bag = [];
-    while (Date.now() < endMs) {
+    while (Date.now() < endMs || (needsEach && names.some((name) => !world.happened.has(name)))) {
         const next = Date.now() + everyMs;
         bag = bag.length === 0 ? [...names] : bag;
         if (bag.length === 0) {
