@@ -163,8 +163,10 @@ void events_adopt_name(struct node *node, struct span name)
 void events_end_waits(const struct worker *worker)
 {
     const struct events *events = worker->node->events;
-    if (events != NULL)
-        event_pulls_end_waits(events->pulls, worker);
+    if (events == NULL)
+        return;
+    event_pulls_end_waits(events->pulls, worker);
+    webhooks_end_tests(events->webhooks);
 }
 
 void events_stop(struct node *node)

@@ -132,6 +132,10 @@ struct webhooks {
     struct store_consumers leftovers; /* what the store has of earlier files */
     struct letter leftovers_letter;
     struct timer leftovers_timer;
+    struct list tests;            /* struct webhook_test_call */
+    atomic_bool is_ending_posted; /* that tests have to end soon */
+    struct letter tests_letter;
+    struct timer tests_timer;
 };
 
 static inline const struct node *webhooks_node(const struct webhooks *webhooks)
@@ -175,6 +179,11 @@ void webhook_run_rejoin(struct webhook_run *run, struct epoch epoch);
 /* Ends the request under way as if it had never begun. */
 void webhook_run_cut(struct webhook_run *run);
 bool webhook_run_is_busy(const struct webhook_run *run);
+
+/* ---- webhook_requests.c ---- */
+
+void webhooks_cut_tests(struct webhooks *webhooks);
+void webhooks_on_tests_timer(struct timer *timer);
 
 /* ---- webhook_consumers.c ---- */
 

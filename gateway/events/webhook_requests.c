@@ -5,6 +5,7 @@
 
 #include "gateway/base/clock.h"
 #include "gateway/events/webhook_parts.h"
+#include "gateway/events/webhooks.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -192,6 +193,7 @@ void webhooks_list(struct node *node, struct webhooks_list *list)
 
 struct webhook_test_call {
     struct webhook_request request;
+    struct list link; /* in webhooks->tests, while it is under way */
     struct webhook_test *test;
     struct webhook *webhook;
     struct webhook_config *config;
@@ -217,6 +219,7 @@ static void on_tested(struct webhook_request *request)
     struct webhook_test *test = call->test;
     struct webhook *webhook = call->webhook;
     struct webhooks *webhooks = webhook->webhooks;
+    list_remove(&call->link);
     test->status = request->answer.status;
     test->took_ms = request->answer.took_ms;
     test->body_len = request->answer.body_len;
@@ -260,9 +263,38 @@ static enum err send_test(struct webhook_test *test, struct webhook *webhook)
     error = webhook_sender_send(webhook->webhooks->sender, &call->request);
     if (error != ERR_OK)
         return error;
+    list_append(&webhook->webhooks->tests, &call->link);
     webhook->n_tests++;
     webhooks_begin_work(webhook->webhooks);
     return ERR_OK;
+}
+
+void webhooks_cut_tests(struct webhooks *webhooks)
+{
+    LIST_FOR_EACH(link, &webhooks->tests)
+    {
+        struct webhook_test_call *call = CONTAINER_OF(link, struct webhook_test_call, link);
+        webhook_sender_cut(webhooks->sender, &call->request);
+    }
+}
+
+void webhooks_on_tests_timer(struct timer *timer)
+{
+    webhooks_cut_tests(CONTAINER_OF(timer, struct webhooks, tests_timer));
+}
+
+static void deliver_ending(struct letter *letter)
+{
+    struct webhooks *webhooks = CONTAINER_OF(letter, struct webhooks, tests_letter);
+    atomic_store(&webhooks->is_ending_posted, false);
+    timer_set(webhook_sender_timers(webhooks->sender), &webhooks->tests_timer,
+              clock_monotonic_ms() + WEBHOOKS_FINISH_MS);
+}
+
+void webhooks_end_tests(struct webhooks *webhooks)
+{
+    if (webhooks != NULL && !atomic_exchange(&webhooks->is_ending_posted, true))
+        webhooks_post(webhooks, &webhooks->tests_letter, deliver_ending);
 }
 
 static void deliver_test(struct letter *letter)

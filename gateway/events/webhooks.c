@@ -252,6 +252,8 @@ enum err webhooks_new(struct events *events, struct webhooks **ret_webhooks, cha
     webhooks->serving_listener.on_gained = on_gained;
     webhooks->serving_listener.on_lost = on_lost;
     timer_init(&webhooks->leftovers_timer, webhooks_on_leftovers_timer);
+    timer_init(&webhooks->tests_timer, webhooks_on_tests_timer);
+    list_init(&webhooks->tests);
     serving_listen(events->serving, &webhooks->serving_listener);
     atomic_store(&events->node->awaits_webhooks, true);
     *ret_webhooks = webhooks;
@@ -337,6 +339,7 @@ static void deliver_cut(struct letter *letter)
         for (unsigned i = 0; i < STORE_PARTITIONS; i++)
             webhook_run_cut(&webhook->runs[i]);
     }
+    webhooks_cut_tests(webhooks);
 }
 
 void webhooks_stop(struct webhooks *webhooks)

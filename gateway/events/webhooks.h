@@ -37,6 +37,10 @@ MUST_CHECK enum err webhooks_settle(struct webhooks *webhooks, char *why, size_t
 enum { WEBHOOKS_FINISH_MS = 1000 };
 void webhooks_stop(struct webhooks *webhooks);
 
+/* Herald drains or stops: tests under way have WEBHOOKS_FINISH_MS, and are then cut, so that
+ * whoever waits for one has an answer. Any thread. */
+void webhooks_end_tests(struct webhooks *webhooks);
+
 /* Delivers what has come since, from the store and from operators. After webhooks_stop (or without
  * a start) and store_close, while the workers are there. */
 void webhooks_close(struct webhooks *webhooks);

@@ -463,6 +463,18 @@ module.exports = (test) => {
         assert.match(failed.json.error, /connect/i);
     });
 
+    test('a test that an endpoint does not answer is cut at a stop, and says so', async (t) => {
+        const receiver = await startReceiver(t, { answer: () => 'hang' });
+        const herald = await start(t, [receiver.line('timeout=60s')], { store: 'memory' });
+        const answer = herald.post('/webhooks/hook/test', {});
+        await waitUntil('it is sent', () => receiver.requests.length === 1);
+        const end = herald.stop();
+        const { status, json } = await answer;
+        assert.deepEqual([status, json.status], [200, null]);
+        assert.match(json.error, /Herald stops/);
+        await end;
+    });
+
     for (const kind of ['file', 'redis']) {
         test(`an upgrade goes on where the process before was (${kind})`, async (t) => {
             const receiver = await startReceiver(t);
