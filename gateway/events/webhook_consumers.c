@@ -1,7 +1,7 @@
-/* An endpoint is a consumer of all partitions. It is added to them one after the other, the first
- * of which decides whether there is room for it. One that leaves is removed in the opposite order,
- * so that it is found again, in the first, if the process ends in between. The store's answers
- * are asked for anew until they come.
+/* An endpoint is a consumer of all partitions. It is added to them one after the other; where one
+ * is away the next has its turn, and the first that has no room refuses the endpoint. One that
+ * leaves is removed from the last partition to the first, so that it is found again if the process
+ * ends in between. The store's answers are asked for anew until they come.
  *
  * A consumer is forgotten when it was not seen for 30 days, so each is added again once a day.
  * Nodes that share a store do so each WEBHOOK_LIFE_MS in one partition: an endpoint that leaves

@@ -147,15 +147,15 @@ static bool add_headers(struct webhook_transfer *transfer)
 
 #define SET(easy, option, value) (curl_easy_setopt((easy), (option), (value)) == CURLE_OK)
 
-/* NOPROXY "" keeps no_proxy of the environment out, PROXY "" http_proxy and its kin. */
 /* With --insecure, what names this machine is still not for a proxy. */
 #define LOOPBACK_HOSTS "localhost,127.0.0.0/8,::1"
 
+/* NOPROXY "" keeps no_proxy of the environment out, PROXY "" http_proxy and its kin. */
 static bool set_route(struct webhook_transfer *transfer)
 {
     CURL *easy = transfer->easy;
     bool is_direct = transfer->request->must_be_loopback;
-    bool is_plain = strncmp(transfer->request->url, "http:", 5) == 0;
+    bool is_plain = strncasecmp(transfer->request->url, "http:", 5) == 0;
     const char *cas = getenv("SSL_CERT_FILE");
     const char *ca_folder = getenv("SSL_CERT_DIR");
     bool is_set = SET(easy, CURLOPT_URL, transfer->request->url) &&

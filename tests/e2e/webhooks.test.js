@@ -435,7 +435,7 @@ module.exports = (test) => {
         await herald.stop();
         proxy.on('request', (request, response) => { asked.push(request.url); response.end(); });
         const plain = `plain http://plain.example/ ${makeWebhookSecret()}\n`;
-        const open = await start(t, [near, near.line().replace('near ', 'named ').replace('127.0.0.1', 'localhost'), plain], {
+        const open = await start(t, [near, near.line().replace('near http://127.0.0.1', 'named HTTP://localhost'), plain], {
             store: 'memory', args: ['--insecure', '--webhook-proxy', `http://127.0.0.1:${proxy.address().port}`],
         });
         await come(open, ['bob']);
