@@ -7,10 +7,10 @@ local function offline_event(user, record)
         .. ',"lastSeen":' .. (seen or digits(now)) .. ',"cause":"' .. (cause or 'node-lost') .. '"}'
 end
 
--- Numbers and keeps them, each of which takes two with it whose time is over, and pushes out the oldest of
+-- Numbers and keeps them, each of which takes one with it whose time is over, and pushes out the oldest of
 -- a full partition; the newest always stays.
 local function put(events, ttl, max_count, max_bytes)
-    expire_some(2 * #events)
+    expire_some(#events)
     local expires = now + ttl
     local before, fields = digits(expires) .. ':' .. digits(now) .. ':0:', {}
     if low > head then
