@@ -95,6 +95,8 @@ enum err presence_table_came(struct presence_table *table, struct span user_id, 
     struct entry *entry = find_entry(table, user_id, hash);
     bool is_nothing = entry != NULL && !entry->has_come && !entry->is_unsure;
     if (entry != NULL) {
+        if (entry->has_come)
+            came_ms = entry->came_ms; /* the absence that the record may know ended then */
         take_out(table, entry);
         free(entry);
     }

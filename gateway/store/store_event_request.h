@@ -3,9 +3,9 @@
  * and the consumer as the device.
  *
  * A partition is an inbox from which events leave at its low end only: acknowledged by every
- * consumer, expired, or pushed out by overflow. So its numbers have no holes. At least 256 a second
+ * consumer, expired, or pushed out by overflow. So its numbers have no holes. At least 128 a second
  * expire, and one with each event that comes, so one is a minute late at most where no more than
- * 15 360 expire at once. Its ceilings and its time to live are those of store_config, and what is
+ * 7 680 expire at once. Its ceilings and its time to live are those of store_config, and what is
  * counted or listed of users does not count it. Beside the events it keeps who is online, the
  * alerts that are pending, and (a shared store) the leases of nodes.
  *

@@ -92,6 +92,32 @@ Test(store_contract, a_return_after_the_grace_time_is_told_before_anybody_has_lo
     expect_present(store, partition, "node-a", "anna,");
     user_returns(store, "node-a", "anna", ONLINE("anna"), left_ms + GRACE_MS);
     cr_assert_eq(head_of(partition), 5, "a repeat changes nothing");
+
+    user_leaves(store, "node-a", "anna", left_ms, OFFLINE_SILENT);
+    struct store_presence_change change = {.user_id = SPAN_LITERAL("anna"),
+                                           .is_here = true,
+                                           .event = SPAN_LITERAL(ONLINE("anna")),
+                                           .came_ms = left_ms + GRACE_MS};
+    struct store_presence without_offline = {.partition = partition,
+                                             .node = SPAN_LITERAL("node-a"),
+                                             .offline_after_ms = GRACE_MS,
+                                             .n_changes = 1,
+                                             .changes = &change};
+    cr_assert_eq(presence_run(store, without_offline).error, ERR_OK);
+    cr_assert_eq(head_of(partition), 6, "user.offline is not kept");
+    expect_event(store, partition, 6, ONLINE("anna"));
+}
+
+/* Nobody is ended by a node that could not judge, and so not by coming back to it either. */
+Test(store_contract, a_return_is_no_event_where_nobody_could_judge)
+{
+    unsigned partition = store_partition_of(SPAN_LITERAL("anna"));
+    user_comes(store, "node-a", "anna", ONLINE("anna"));
+    int64_t left_ms = now_of(partition) - 10 * GRACE_MS;
+    user_leaves(store, "node-a", "anna", left_ms, OFFLINE_SILENT);
+    user_returns(store, "node-a", "anna", ONLINE("anna"), left_ms + 5 * GRACE_MS);
+    cr_assert_eq(head_of(partition), 1);
+    expect_present(store, partition, "node-a", "anna,");
 }
 
 /* Before somebody has judged, it is not too late to come back. */

@@ -147,3 +147,22 @@ Test(presence_table, bounds_the_bytes_of_a_batch)
     presence_table_clear(&table);
     cr_expect_eq(table.n, 0);
 }
+
+/* The absence that the record may know of ended when the user came for the first time; 0 as well,
+ * where that is not known. */
+Test(presence_table, keeps_since_when_who_comes_again_unwritten_was_here)
+{
+    const int64_t since[] = {10, 0};
+    for (size_t i = 0; i < 2; i++) {
+        cr_assert_eq(presence_table_came(&table, SPAN_LITERAL("a"), SPAN_LITERAL("{}"), since[i]),
+                     ERR_OK);
+        leave("a", 15, false);
+        cr_assert_eq(presence_table_came(&table, SPAN_LITERAL("a"), SPAN_LITERAL("{}"), 20),
+                     ERR_OK);
+        presence_batch_take(&batch, &table);
+        cr_assert_eq(batch.n, 1);
+        expect_change(0, "a", true);
+        cr_expect_eq(batch.changes[0].came_ms, since[i]);
+        presence_batch_clear(&batch);
+    }
+}
