@@ -182,8 +182,8 @@ bool webhook_run_is_busy(const struct webhook_run *run);
 
 /* ---- webhook_requests.c ---- */
 
+/* Ends the tests under way without an answer. */
 void webhooks_cut_tests(struct webhooks *webhooks);
-void webhooks_on_tests_timer(struct timer *timer);
 
 /* ---- webhook_consumers.c ---- */
 

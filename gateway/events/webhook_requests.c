@@ -5,7 +5,6 @@
 
 #include "gateway/base/clock.h"
 #include "gateway/events/webhook_parts.h"
-#include "gateway/events/webhooks.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -276,25 +275,6 @@ void webhooks_cut_tests(struct webhooks *webhooks)
         struct webhook_test_call *call = CONTAINER_OF(link, struct webhook_test_call, link);
         webhook_sender_cut(webhooks->sender, &call->request);
     }
-}
-
-void webhooks_on_tests_timer(struct timer *timer)
-{
-    webhooks_cut_tests(CONTAINER_OF(timer, struct webhooks, tests_timer));
-}
-
-static void deliver_ending(struct letter *letter)
-{
-    struct webhooks *webhooks = CONTAINER_OF(letter, struct webhooks, tests_letter);
-    atomic_store(&webhooks->is_ending_posted, false);
-    timer_set(webhook_sender_timers(webhooks->sender), &webhooks->tests_timer,
-              clock_monotonic_ms() + WEBHOOKS_FINISH_MS);
-}
-
-void webhooks_end_tests(struct webhooks *webhooks)
-{
-    if (webhooks != NULL && !atomic_exchange(&webhooks->is_ending_posted, true))
-        webhooks_post(webhooks, &webhooks->tests_letter, deliver_ending);
 }
 
 static void deliver_test(struct letter *letter)

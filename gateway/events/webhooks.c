@@ -211,6 +211,11 @@ static enum err print_family(struct metrics_source *source, enum metric_family f
 
 /* ---- life ---- */
 
+static void on_tests_timer(struct timer *timer)
+{
+    webhooks_cut_tests(CONTAINER_OF(timer, struct webhooks, tests_timer));
+}
+
 enum err webhooks_new(struct events *events, struct webhooks **ret_webhooks, char *why,
                       size_t why_cap)
 {
@@ -252,7 +257,7 @@ enum err webhooks_new(struct events *events, struct webhooks **ret_webhooks, cha
     webhooks->serving_listener.on_gained = on_gained;
     webhooks->serving_listener.on_lost = on_lost;
     timer_init(&webhooks->leftovers_timer, webhooks_on_leftovers_timer);
-    timer_init(&webhooks->tests_timer, webhooks_on_tests_timer);
+    timer_init(&webhooks->tests_timer, on_tests_timer);
     list_init(&webhooks->tests);
     serving_listen(events->serving, &webhooks->serving_listener);
     atomic_store(&events->node->awaits_webhooks, true);
@@ -321,6 +326,20 @@ enum err webhooks_settle(struct webhooks *webhooks, char *why, size_t why_cap)
 }
 
 /* ---- the stop ---- */
+
+static void deliver_tests_end(struct letter *letter)
+{
+    struct webhooks *webhooks = CONTAINER_OF(letter, struct webhooks, tests_letter);
+    atomic_store(&webhooks->is_ending_posted, false);
+    timer_set(webhook_sender_timers(webhooks->sender), &webhooks->tests_timer,
+              clock_monotonic_ms() + WEBHOOKS_FINISH_MS);
+}
+
+void webhooks_end_tests(struct webhooks *webhooks)
+{
+    if (webhooks != NULL && !atomic_exchange(&webhooks->is_ending_posted, true))
+        webhooks_post(webhooks, &webhooks->tests_letter, deliver_tests_end);
+}
 
 static void deliver_stop(struct letter *letter)
 {

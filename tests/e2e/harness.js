@@ -24,6 +24,7 @@ module.exports = {
     ...require('./harness/talker'),
     ...require('./harness/tokens'),
     ...require('./harness/waiting'),
+    ...require('./harness/webhook_calls'),
     ...require('./harness/webhook_receiver'),
     ...require('./harness/websocket'),
 };
