@@ -265,7 +265,8 @@ static void read_data(struct alert_work *work)
     store_page(node_of(work)->store, &work->asked.page);
 }
 
-/* Is it gone without having reached anybody, as far as is known? */
+/* Is it gone without having reached anybody, as far as is known? Its ttl ends after the alert is
+ * due, so what has expired by now still waited then. */
 static bool is_lost(const struct store_found *found, enum alert_cause *ret_cause)
 {
     if (found->fate != FATE_GONE)
@@ -280,6 +281,8 @@ static bool is_lost(const struct store_found *found, enum alert_cause *ret_cause
         *ret_cause = ALERT_UNKNOWN;
         return true;
     case GAP_EXPIRED:
+        *ret_cause = ALERT_WAITING;
+        return true;
     case GAP_CANCELLED:
     case GAP_COLLAPSED:
     case GAP_ACKNOWLEDGED:

@@ -68,6 +68,14 @@ module.exports = (test) => {
         assert.ok(time - pushed >= 2000 && time - pushed <= 2000 + LATEST_MS, `${time - pushed} ms after the push`);
     }, { tries: 3 });
 
+    everyStore(test, 'what expires before it is looked up is told as waiting', async (t, store) => {
+        const herald = await alerting(t, store);
+        const consumer = await begin(herald, 'short');
+        await herald.mustPush('short', 1, { alertAfter: 1, ttl: 2 });
+        const [event] = await consumer.readCount(TYPE, 1, 'short');
+        assert.equal(event.cause, 'waiting');
+    });
+
     everyStore(test, 'what is acknowledged in time becomes none', async (t, store) => {
         const herald = await alerting(t, store);
         const consumer = await begin(herald, 'acked');
