@@ -39,9 +39,8 @@ bool client_describe(const struct client *client, char room[CLIENT_DESCRIPTION_B
 void client_note_present(struct client *client)
 {
     const struct delivery_events *events = &client_worker(client)->node->delivery_events;
-    if (client->is_present)
+    if (client->is_present || events->on_online == NULL)
         return;
     client->is_present = true;
-    if (events->on_online != NULL)
-        events->on_online(client);
+    events->on_online(client);
 }

@@ -266,7 +266,8 @@ static void read_data(struct alert_work *work)
 }
 
 /* Is it gone without having reached anybody, as far as is known? Its ttl ends after the alert is
- * due, so what has expired by now still waited then. */
+ * due: what has expired since still waited then, unless a session had it, whose acknowledgement may
+ * have been on its way. */
 static bool is_lost(const struct store_found *found, enum alert_cause *ret_cause)
 {
     if (found->fate != FATE_GONE)
@@ -282,7 +283,7 @@ static bool is_lost(const struct store_found *found, enum alert_cause *ret_cause
         return true;
     case GAP_EXPIRED:
         *ret_cause = ALERT_WAITING;
-        return true;
+        return !found->is_written;
     case GAP_CANCELLED:
     case GAP_COLLAPSED:
     case GAP_ACKNOWLEDGED:

@@ -90,8 +90,8 @@ struct client {
     uint8_t unstored_slot;    /* home: 1 + its slot of positions to be written; 0: in none */
     uint8_t due_slot;         /* home: 1 + the slot, that one or a later, in which they are due */
     bool is_removed : 1;      /* home: out of the map; freed when nothing refers to it any more */
-    bool is_present : 1;      /* home: the store has shown that the user is not blocked, here or to
-                               * the process that its sessions come from; on_online was called */
+    bool is_present : 1;      /* home: delivery_events.on_online was called, or was by the process
+                               * that its sessions come from */
     uint8_t user_id_len;      /* constant */
     char user_id[];
 };

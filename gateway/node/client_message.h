@@ -17,8 +17,8 @@ struct client_message {
     void *owner;
     /* Once, on that worker's thread, never inside the call: ERR_OK, it is kept; ERR_FULL: the event
      * log is filled to three quarters; ERR_FORBIDDEN: the user is blocked; ERR_STORE_UNAVAILABLE.
-     * The answers to one user's messages that are kept come in the order of the calls. `said` has
-     * no device. */
+     * The answers to one session's messages that are kept come in the order of the calls. `said`
+     * has no device. */
     void (*on_answer)(const struct client_message *message, enum err error);
 };
 

@@ -74,8 +74,12 @@ static void on_answer(const struct client_message *message, enum err error)
     struct span raw_id = message->said.client_id;
     struct session *session = find_session(message);
     message->worker->n_unanswered--;
-    if (session == NULL || error == ERR_FORBIDDEN) /* its first page closes it */
+    if (session == NULL)
         return;
+    if (error == ERR_FORBIDDEN) {
+        session_close(session, ERR_BLOCKED);
+        return;
+    }
     if (session->level != LEVEL_V1 && error != ERR_OK) {
         close_plain(session, error);
         return;
@@ -97,7 +101,7 @@ static void on_answer(const struct client_message *message, enum err error)
 static bool may_be_blocked(const struct session *session)
 {
     const struct session_extra *extra = session->extra;
-    return !session->client->is_present || (extra->may_be_blocked && extra->n_unanswered > 0);
+    return !session->reader.has_begun || (extra->may_be_blocked && extra->n_unanswered > 0);
 }
 
 static enum err take_message(struct session *session, struct span client_id, struct span data)

@@ -221,6 +221,17 @@ Test(alerts, tell_of_what_has_expired_since_they_were_due)
     expect_event(1, 1, "\"cause\":\"waiting\"}");
 }
 
+/* The acknowledgement may have come when it had expired, and counted no more. */
+Test(alerts, do_not_tell_of_what_has_expired_since_a_session_had_it)
+{
+    node_fixture_push("anna", "1", 1);
+    node_fixture_wait_ms(1100);
+    acknowledge("anna", 1);
+    become_due("anna", 1);
+    node_fixture_wait_ms(LATE_MS);
+    expect_no_event(1);
+}
+
 Test(alerts, tell_of_what_the_store_has_lost)
 {
     node_fixture_push("anna", "1", 60);

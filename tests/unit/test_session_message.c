@@ -109,14 +109,14 @@ static void expect_error(const char *text, const char *code)
 Test(session_message, says_of_its_user_that_nobody_has_looked_until_the_first_page_has_come)
 {
     store_double_start();
-    store_double_hold(STORE_OP_PAGE);
+    store_double_set_away(true);
     subscriber_enter(&subscriber, LEVEL_V1, "u", "tab");
     say(1);
     node_fixture_turn();
     cr_assert_eq(n_taken, 1);
-    cr_expect(taken[0].message.may_be_blocked);
-    store_double_release(STORE_OP_PAGE);
-    node_fixture_turn();
+    cr_expect(taken[0].message.may_be_blocked, "its page has failed");
+    store_double_set_away(false);
+    node_fixture_wait_ms(3000);
     subscriber_expect_start(&subscriber, "{\"type\":\"hello\"");
     say(2);
     node_fixture_turn();
@@ -130,6 +130,14 @@ Test(session_message, says_of_its_user_that_nobody_has_looked_until_the_first_pa
     expect_accepted(1);
     expect_accepted(2);
     expect_accepted(3);
+}
+
+Test(session_message, closes_the_session_where_the_user_is_found_to_be_blocked)
+{
+    enter_v1();
+    say(1);
+    answer_next(ERR_FORBIDDEN);
+    subscriber_expect_close(&subscriber, 4503);
 }
 
 Test(session_message, is_taken_byte_for_byte_and_accepted_when_it_is_kept)
