@@ -222,6 +222,14 @@ static void wait_until_appended(const char *user)
     cr_assert_eq(error, ERR_OK, "%s", user);
 }
 
+/* One lane may have found a primary before another. */
+static void wait_until_whole(void)
+{
+    for (int i = 0; i < SOON_MS / 5 && store_slots_missing(store) > 0; i++)
+        pause_ms(5);
+    cr_assert_eq(store_slots_missing(store), 0);
+}
+
 static void expect_problem(const char *part)
 {
     char text[800];
@@ -238,7 +246,7 @@ Test(store_redis, a_primary_without_an_address_takes_only_its_own_slots_with_it)
     cr_assert_eq(append_one(store, fake_cluster_user(1, 0), "{}", 60).error, ERR_STORE_UNAVAILABLE);
     atomic_store(&is_on, true);
     wait_until_appended(fake_cluster_user(1, 0));
-    cr_assert_eq(store_slots_missing(store), 0);
+    wait_until_whole();
     end_cluster();
 }
 
@@ -264,7 +272,7 @@ Test(store_redis, an_address_where_no_redis_is_takes_only_its_own_slots_with_it)
     cr_assert_eq(append_one(store, fake_cluster_user(2, 0), "{}", 60).error, ERR_OK);
     atomic_store(&is_on, true);
     wait_until_appended(fake_cluster_user(1, 0));
-    cr_assert_eq(store_slots_missing(store), 0);
+    wait_until_whole();
     end_cluster();
 }
 
@@ -279,9 +287,7 @@ Test(store_redis, the_living_one_of_many_hosts_is_found_at_once)
         len += snprintf(url + len, sizeof url - (size_t)len, ",127.0.0.1:%d", port);
     struct store_config config = contract_config(1000, 1 << 20);
     store = open_on(&config, url);
-    for (int i = 0; i < SOON_MS / 5 && store_slots_missing(store) > 0; i++)
-        pause_ms(5);
-    cr_assert_eq(store_slots_missing(store), 0);
+    wait_until_whole();
     end_cluster();
 }
 
