@@ -15,6 +15,8 @@ module.exports = (test) => {
         await all.stop();
         const herald = await start(t, [receiver, all], { store: 'memory', args: ['--events-max', '16'] });
         await come(herald, usersOfPartition(4, 40));
+        await waitUntil('the last is written', async () =>
+            await herald.metric('herald_events_left_total{cause="overflow"}') === 24);
         await all.start();
         await all.waitCount('user.online', 16);
         const [gap] = all.events;
@@ -121,6 +123,7 @@ module.exports = (test) => {
             const herald = await start(t, [receiver], { store: kind });
             await come(herald, range(20).map((n) => `early${n}`));
             await receiver.waitCount('user.online', 20);
+            await waitShown(herald, 'they are acknowledged', ({ lag }) => lag === 0);
             receiver.answer = () => 503;
             await come(herald, range(20).map((n) => `late${n}`));
             await waitShown(herald, 'they wait', ({ lag, failures }) => lag === 20 && failures > 0);
