@@ -1,50 +1,20 @@
 /* How a node keeps the record of its users: when it writes, what it repeats, and what it does when
  * the record is not what it should be. The record is played (tests/support/presence_record.h). */
-#include "gateway/base/clock.h"
 #include "gateway/base/metrics.h"
 #include "gateway/events/presence_partition.h"
-#include "tests/support/presence_node.h"
+#include "tests/unit/presence_alone.h"
 
 #include <criterion/criterion.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { GRACE_MS = 10000, USERS_OF_STORM = 20000 };
+enum { USERS_OF_STORM = 20000 };
 
-static struct presence_record record;
-static struct presence_node one, other;
+static struct presence_node other;
 static struct presence_node *both[] = {&one, &other};
 
-static void set_up(void)
-{
-    presence_node_replace_clock();
-    presence_record_init(&record, presence_node_clock);
-    presence_node_open(&one, &record, GRACE_MS, PRESENCE_TYPES);
-    presence_node_start(&one, NULL);
-    presence_node_turn(&one);
-}
-
-static void tear_down(void)
-{
-    presence_node_kill(&one);
-    presence_record_fini(&record);
-    clock_replace(NULL, NULL);
-}
-
 TestSuite(presence, .init = set_up, .fini = tear_down);
-
-static void wait_ms(int64_t ms)
-{
-    presence_nodes_wait_ms(both, 1, ms);
-}
-
-static void open_other(void)
-{
-    presence_node_open(&other, &record, GRACE_MS, PRESENCE_TYPES);
-    presence_node_start(&other, NULL);
-    presence_node_turn(&other);
-}
 
 static void expect_events(const char *user_id, unsigned n, bool is_online)
 {
@@ -254,7 +224,7 @@ Test(presence, puts_its_users_back_when_another_node_has_ended_them)
 {
     enter_many(1000);
     wait_ms(5000);
-    open_other();
+    open_node(&other);
     presence_nodes_wait_ms(both, 2, 40000);
     presence_link_cut(&one.link, true);
     presence_nodes_wait_ms(both, 2, 30000);

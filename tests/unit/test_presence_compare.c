@@ -1,40 +1,14 @@
 /* The record of who is online is listed in pages, and compared with who is here. */
-#include "gateway/base/clock.h"
 #include "gateway/events/presence_compare.h"
-#include "tests/support/presence_node.h"
+#include "tests/unit/presence_alone.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { GRACE_MS = 10000, PARTITION = 3, USERS = 600 };
-
-static struct presence_record record;
-static struct presence_node one;
-static struct presence_node *all[] = {&one};
-
-static void set_up(void)
-{
-    presence_node_replace_clock();
-    presence_record_init(&record, presence_node_clock);
-    presence_node_open(&one, &record, GRACE_MS, PRESENCE_TYPES);
-    presence_node_start(&one, NULL);
-    presence_node_turn(&one);
-}
-
-static void tear_down(void)
-{
-    presence_node_kill(&one);
-    presence_record_fini(&record);
-    clock_replace(NULL, NULL);
-}
+enum { PARTITION = 3, USERS = 600 };
 
 TestSuite(presence_compare, .init = set_up, .fini = tear_down);
-
-static void wait_ms(int64_t ms)
-{
-    presence_nodes_wait_ms(all, 1, ms);
-}
 
 /* So many users of one partition, in the order of their names, that they are listed in two pages.
  * `ret_first`: the first of them. */

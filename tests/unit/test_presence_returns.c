@@ -2,40 +2,11 @@
  * was over, and a store that has lost its last answers. The record is played
  * (tests/support/presence_record.h). */
 #include "gateway/events/presence_partition.h"
-#include "tests/support/presence_node.h"
-
-#include "gateway/base/clock.h"
+#include "tests/unit/presence_alone.h"
 
 #include <criterion/criterion.h>
 
-enum { GRACE_MS = 10000 };
-
-static struct presence_record record;
-static struct presence_node one;
-static struct presence_node *nodes[] = {&one};
-
-static void set_up(void)
-{
-    presence_node_replace_clock();
-    presence_record_init(&record, presence_node_clock);
-    presence_node_open(&one, &record, GRACE_MS, PRESENCE_TYPES);
-    presence_node_start(&one, NULL);
-    presence_node_turn(&one);
-}
-
-static void tear_down(void)
-{
-    presence_node_kill(&one);
-    presence_record_fini(&record);
-    clock_replace(NULL, NULL);
-}
-
 TestSuite(presence_returns, .init = set_up, .fini = tear_down);
-
-static void wait_ms(int64_t ms)
-{
-    presence_nodes_wait_ms(nodes, 1, ms);
-}
 
 /* Who serves looks each two seconds, and may find the user back. */
 Test(presence_returns, tells_of_each_absence_that_was_longer_than_the_grace_time)
