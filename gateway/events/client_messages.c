@@ -161,8 +161,8 @@ static enum err append_kept(struct kept_message *kept)
     return event_log_append(kept->node->events->log, &kept->append);
 }
 
-/* A page with no session has shown nobody that its user is not blocked: a kick holds for what it
- * says as well. */
+/* A user who was kicked for a time is not only kept from connecting: what they say meanwhile is not
+ * kept either. */
 static void on_peeked(struct store_request *request)
 {
     struct kept_message *kept = CONTAINER_OF(request, struct kept_message, peek.request);
